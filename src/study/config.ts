@@ -1,0 +1,189 @@
+/** `netwright.json`: what a study is, in one file that people edit. */
+import { z } from "zod";
+import { UserError } from "./ports.ts";
+import type { Protocol } from "./types.ts";
+
+const count = (min: number, max: number) => z.int().min(min).max(max);
+const share = z.number().min(0).max(1);
+
+const dataSchema = z.strictObject({
+  dataset: z.enum(["cifar10", "fashion-mnist", "digits"]).describe("Which photographs the nets learn from."),
+  source: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("A folder or archive that holds the data set; null: the data set's own source."),
+});
+
+const protocolSchema = z.strictObject({
+  name: z
+    .enum(["validation", "paper"])
+    .default("validation")
+    .describe(
+      "validation: decide on a held-out split. paper: full training set, decide on test accuracy, as published.",
+    ),
+  epochs: count(1, 100).default(1),
+  batch: count(1, 4096).default(64),
+  lr: z.number().positive().max(10).default(0.01).describe("Learning rate."),
+  momentum: share.default(0.9),
+  dropout: share.default(0.2),
+  transform: z.enum(["norm", "norm_flip"]).default("norm").describe("norm_flip adds random horizontal flips."),
+  seed: count(0, 2 ** 31 - 1).default(0),
+  trainImages: count(100, 10_000_000).nullable().default(null).describe("Images trained on; null: all."),
+  validationImages: count(0, 1_000_000).default(5000).describe("Training images held out for decisions."),
+});
+
+const limitsSchema = z.strictObject({
+  parameters: count(100, 10_000_000_000).default(500_000),
+  checkSeconds: count(1, 3600).default(60),
+  trainSeconds: count(1, 86_400).default(900),
+  memoryMiB: count(256, 10_000_000).default(6144).describe("Memory of one candidate's process."),
+});
+
+const designerSchema = z.strictObject({
+  provider: z
+    .enum(["auto", "ollama", "llama.cpp"])
+    .default("auto")
+    .describe("auto: a reachable Ollama with a suitable coding model, else the embedded one."),
+  model: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("An Ollama model, an embedded model's name, or a GGUF file."),
+  host: z.string().min(1).nullable().default(null).describe("Ollama's address; null: OLLAMA_HOST, or this machine."),
+  adapter: z.string().min(1).nullable().default(null).describe("A LoRA adapter in GGUF, for the embedded designer."),
+  mode: z.enum(["full", "delta"]).default("full").describe("Whole files, or diffs against a parent."),
+  contextTokens: count(1024, 1_000_000).default(4096),
+  maxTokens: count(64, 100_000).default(1024).describe("Tokens of one answer at most."),
+  temperature: z.number().min(0).max(2).default(0.8),
+  topP: share.default(0.95),
+  minP: share.default(0.05),
+  parallel: count(1, 64).default(4).describe("Candidates written at once."),
+  threads: count(1, 1024).nullable().default(null).describe("Processor threads; null: all cores."),
+  exemplars: count(0, 8).default(1).describe("Nets shown to the designer with each question."),
+  repair: z.boolean().default(true).describe("Ask once more, with the exact error, when the check fails."),
+});
+
+const trainerSchema = z.strictObject({
+  device: z
+    .string()
+    .regex(/^(auto|cpu|cuda(:\d+)?)$/, "auto, cpu or cuda:N")
+    .default("auto"),
+  threads: count(1, 1024).nullable().default(null).describe("Processor threads; null: all cores."),
+  parallel: count(1, 16).default(1).describe("Candidates trained at once."),
+  sandbox: z
+    .enum(["auto", "required"])
+    .default("auto")
+    .describe("required: refuse to run generated code where bubblewrap is missing."),
+});
+
+const noveltySchema = z.strictObject({
+  text: share.nullable().default(null).describe("Text similarity from which a net is a duplicate (the paper: 0.9)."),
+  structure: share.nullable().default(1).describe("Structure similarity from which a net is a duplicate."),
+});
+
+const admissionSchema = z.strictObject({
+  accuracy: share.default(0.4).describe("Least first-epoch accuracy of a proposed net (the paper: 0.40)."),
+  policy: z
+    .enum(["review", "automatic"])
+    .default("review")
+    .describe("review: you accept what is proposed. automatic: what is proposed is accepted."),
+});
+
+/** An object all of whose keys have defaults may be left out. */
+const optional = <T extends z.ZodObject>(schema: T) => schema.prefault({} as z.input<T>);
+
+export const studySchema = z.strictObject({
+  $schema: z.string().optional(),
+  name: z
+    .string()
+    .regex(/^[A-Za-z][A-Za-z0-9_-]{0,39}$/, "a letter, then letters, digits, - or _ (40 at most)")
+    .describe("The study's name; candidates are named after it."),
+  data: dataSchema,
+  protocol: optional(protocolSchema),
+  limits: optional(limitsSchema),
+  designer: optional(designerSchema),
+  trainer: optional(trainerSchema),
+  novelty: optional(noveltySchema),
+  admission: optional(admissionSchema),
+});
+
+export type StudyConfig = z.output<typeof studySchema>;
+/** What `netwright.json` may say: everything with a default can be left out. */
+export type StudyConfigInput = z.input<typeof studySchema>;
+
+/**
+ * Reads the text of a `netwright.json`.
+ * @throws UserError "study-config" that names each key, its value and what is allowed.
+ */
+export function parseStudyConfig(text: string, file: string): StudyConfig {
+  let input: unknown;
+  try {
+    input = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(
+      "study-config",
+      `${file} is not valid JSON: ${(error as Error).message}. Correct it and try again.`,
+    );
+  }
+  const result = studySchema.safeParse(input);
+  if (result.success) return result.data;
+  const lines = result.error.issues.map((issue) => `  ${describeIssue(issue, input)}`);
+  throw new UserError(
+    "study-config",
+    `${file} has ${lines.length === 1 ? "a mistake" : "mistakes"}:\n${lines.join("\n")}`,
+  );
+}
+
+function describeIssue(issue: z.core.$ZodIssue, input: unknown): string {
+  const key = issue.path.join(".") || "the file";
+  const value = issue.path.reduce<unknown>(
+    (at, part) => (at as Record<PropertyKey, unknown> | undefined)?.[part],
+    input,
+  );
+  if (issue.code === "unrecognized_keys") {
+    const where = issue.path.length ? `${issue.path.join(".")}.` : "";
+    return `${issue.keys.map((k) => where + k).join(", ")}: unknown key; allowed: ${allowedKeys(issue.path).join(", ")}`;
+  }
+  const given = value === undefined ? "is missing" : `is ${JSON.stringify(value)}`;
+  return `${key} ${given}; allowed: ${allowedValue(issue)}`;
+}
+
+function allowedValue(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_value":
+      return issue.values.map((v) => JSON.stringify(v)).join(", ");
+    case "too_small":
+      return `${issue.inclusive ? "at least" : "more than"} ${issue.minimum}`;
+    case "too_big":
+      return `${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`;
+    case "invalid_type":
+      return issue.expected === "int" ? "a whole number" : `a value of type ${issue.expected}`;
+    default:
+      return issue.message;
+  }
+}
+
+function allowedKeys(path: PropertyKey[]): string[] {
+  let schema: z.core.$ZodType = studySchema;
+  for (const part of path) {
+    if (schema instanceof z.ZodPrefault) schema = schema.unwrap();
+    if (schema instanceof z.ZodObject) schema = schema.shape[part as string] as z.core.$ZodType;
+  }
+  if (schema instanceof z.ZodPrefault) schema = schema.unwrap();
+  return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+}
+
+/** The protocol that a study's figures stand under. The `paper` protocol holds nothing out. */
+export function protocolOf(config: StudyConfig): Protocol {
+  const { name, validationImages, ...rest } = config.protocol;
+  return { name, dataset: config.data.dataset, ...rest, validationImages: name === "paper" ? 0 : validationImages };
+}
+
+/** The settings of arXiv 2601.02997, for figures comparable with the published ones. */
+export const PAPER = {
+  protocol: { name: "paper", epochs: 1, batch: 16, lr: 0.01, momentum: 0.9, trainImages: null },
+  novelty: { text: 0.9 },
+  admission: { accuracy: 0.4 },
+} as const satisfies Omit<StudyConfigInput, "name" | "data">;
