@@ -1,0 +1,298 @@
+/** One pass of the loop: design, check, compare, train and record, each step durable before the next begins. */
+import pLimit from "p-limit";
+import { drawIdea } from "../designer/briefs.ts";
+import { type DesignInput, designPrompt, repairPrompt } from "../designer/prompts.ts";
+import { readReply } from "../designer/replies.ts";
+import type { StudyStore } from "../store/store.ts";
+import { decisionAccuracy, isProposed } from "../study/admission.ts";
+import type { StudyConfig } from "../study/config.ts";
+import { protocolOf } from "../study/config.ts";
+import { nextStep, type Work } from "../study/cycle.ts";
+import { secondsLeft } from "../study/estimate.ts";
+import { drawExemplars, exemplarPool, lessons } from "../study/exemplars.ts";
+import { type Designer, type NoveltyIndex, type Trainer, UserError } from "../study/ports.ts";
+import { candidateSeed, seeded } from "../study/random.ts";
+import type { Candidate, CycleSummary, DesignMode, Failure, Sampling } from "../study/types.ts";
+import type { Emit, Stage } from "./events.ts";
+
+/** What the loop works with. */
+export interface Loop {
+  config: StudyConfig;
+  store: StudyStore;
+  trainer: Trainer;
+  index: NoveltyIndex;
+  emit: Emit;
+}
+
+export interface CycleOptions {
+  candidates: number;
+  mode: DesignMode;
+  seed: number;
+  /** Continue the unfinished cycle if there is one. */
+  resume: boolean;
+}
+
+export interface CycleResult {
+  summary: CycleSummary;
+  candidates: Candidate[];
+}
+
+/** Checks, compares and trains what cycle 0 holds and has not finished: the seeds at first, later what was imported. */
+export async function prepareArchive(loop: Loop, signal: AbortSignal): Promise<void> {
+  const waiting = loop.store.unfinished(0);
+  if (waiting.length === 0) return;
+  loop.emit({
+    type: "note",
+    message: `Training ${waiting.length} known nets once, so that designs can be measured against them.`,
+  });
+  await advanceAll(loop, null, waiting, signal);
+}
+
+/**
+ * Runs one cycle, or the rest of an interrupted one.
+ * @throws UserError "cycle-unfinished" when an interrupted cycle is there and `resume` is not asked for.
+ */
+export async function runCycle(
+  loop: Loop,
+  designer: Designer,
+  options: CycleOptions,
+  signal: AbortSignal,
+): Promise<CycleResult> {
+  const { store, emit } = loop;
+  const open = store.openCycle();
+  if (open && !options.resume) {
+    throw new UserError(
+      "cycle-unfinished",
+      `Cycle ${open.cycle} was interrupted. Continue it with: netwright cycle --resume`,
+    );
+  }
+  const cycle = open?.cycle ?? store.beginCycle(options);
+  const { mode, planned, seed } = open ?? { mode: options.mode, planned: options.candidates, seed: options.seed };
+  emit({ type: "cycle-started", cycle, mode, planned, resumed: open !== null });
+  planCandidates(loop, { cycle, mode, planned, seed });
+  await advanceAll(loop, designer, store.unfinished(cycle), signal);
+  store.endCycle(cycle);
+  const summary = store.cycles().find((c) => c.cycle === cycle);
+  if (!summary) throw new Error(`cycle ${cycle} is not in the store`);
+  return { summary, candidates: store.list({ cycle }) };
+}
+
+/** Writes down the cycle's candidates, each with its seed, its idea and, for a diff, its parent, before any is asked for. */
+function planCandidates(loop: Loop, cycle: { cycle: number; mode: DesignMode; planned: number; seed: number }): void {
+  const { store, config } = loop;
+  const pool = exemplarPool(store.list({}));
+  for (let position = store.list({ cycle: cycle.cycle }).length; position < cycle.planned; position++) {
+    const seed = candidateSeed(cycle.seed, cycle.cycle, position);
+    const random = seeded(seed);
+    const [parent] = cycle.mode === "delta" ? drawExemplars(pool, 1, random) : [];
+    if (cycle.mode === "delta" && !parent) {
+      throw new UserError(
+        "no-parent",
+        "Delta mode needs an accepted net or a seed that trained; this study has none. Use --mode full.",
+      );
+    }
+    store.addCandidate({
+      cycle: cycle.cycle,
+      name: `${config.name.replaceAll("-", "_")}_c${cycle.cycle}_${String(position + 1).padStart(2, "0")}`,
+      mode: cycle.mode,
+      parent: parent?.id ?? null,
+      seed,
+      idea: drawIdea(random, { mode: cycle.mode }),
+      code: null,
+    });
+  }
+}
+
+/** Takes candidates to their end, several at once: the designer and the trainer each serve as many as they can. */
+async function advanceAll(loop: Loop, designer: Designer | null, ids: number[], outer: AbortSignal): Promise<void> {
+  const failing = new AbortController();
+  const signal = AbortSignal.any([outer, failing.signal]);
+  const progress = new Progress(loop, designer, ids);
+  const lanes: Lanes = {
+    designing: pLimit(designer?.info.parallel ?? 1),
+    checking: pLimit(1),
+    training: pLimit(loop.config.trainer.parallel),
+  };
+  const errors: unknown[] = [];
+  await Promise.all(
+    ids.map((id) =>
+      advance(loop, designer, lanes, progress, id, signal).catch((error: unknown) => {
+        errors.push(error);
+        failing.abort();
+      }),
+    ),
+  );
+  outer.throwIfAborted();
+  if (errors.length > 0) throw errors[0];
+}
+
+type Lanes = Record<"designing" | "checking" | "training", ReturnType<typeof pLimit>>;
+
+async function advance(
+  loop: Loop,
+  designer: Designer | null,
+  lanes: Lanes,
+  progress: Progress,
+  id: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, store, trainer, index, emit } = loop;
+  const during = <T>(lane: keyof Lanes, stage: Stage, work: Work, because: Failure | null, run: () => Promise<T>) =>
+    lanes[lane](() => {
+      signal.throwIfAborted();
+      emit({ type: "stage", id, name: work.name, stage, because });
+      return run();
+    });
+  for (;;) {
+    signal.throwIfAborted();
+    const work = store.work(id);
+    const step = nextStep(work, config);
+    switch (step.do) {
+      case "design":
+      case "repair": {
+        if (!designer) throw new Error(`candidate ${id} waits for a designer`);
+        const failure = step.do === "repair" ? step.failure : null;
+        await during("designing", failure ? "repairing" : "designing", work, failure, () =>
+          ask(loop, designer, work, failure, signal),
+        );
+        break;
+      }
+      case "check": {
+        const result = await during("checking", "checking", work, null, () => trainer.check(step.code, signal));
+        store.recordCheck(id, step.attempt, result);
+        break;
+      }
+      case "compare": {
+        emit({ type: "stage", id, name: work.name, stage: "comparing", because: null });
+        const net = { code: step.code, checked: step.checked };
+        const { text, structure } = index.nearest(net);
+        store.recordNovelty(id, {
+          novelty: { text: 1 - (text?.similarity ?? 0), structure: 1 - (structure?.similarity ?? 0) },
+          nearest: { text: text?.id ?? null, structure: structure?.id ?? null },
+        });
+        index.add(id, net);
+        break;
+      }
+      case "train": {
+        const protocol = protocolOf(config);
+        const result = await during("training", "training", work, null, () =>
+          trainer.train(step.code, protocol, signal, (p) => emit({ type: "training", id, ...p })),
+        );
+        store.recordTraining(id, protocol, result);
+        break;
+      }
+      case "finish": {
+        const { novelty, accuracy } = store.candidate(id);
+        const proposed = work.mode !== "seed" && isProposed({ outcome: step.outcome, novelty, accuracy }, config);
+        store.finish(id, { outcome: step.outcome, error: step.failure, proposed });
+        if (proposed && config.admission.policy === "automatic") store.accept([id], "policy");
+        const candidate = store.candidate(id);
+        emit({ type: "candidate", candidate });
+        progress.update(id);
+        return;
+      }
+    }
+    progress.update(id);
+  }
+}
+
+/** One question to the designer; the answer is recorded with everything that led to it. */
+async function ask(
+  loop: Loop,
+  designer: Designer,
+  work: Work,
+  failure: Failure | null,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store, config, emit } = loop;
+  if (work.mode !== "full" && work.mode !== "delta") throw new Error(`${work.mode} nets are not designed`);
+  const input = designInput(loop, work, work.mode);
+  const first = work.attempts[0];
+  const number = first ? 2 : 1;
+  const prompt = first && failure ? repairPrompt(input, first, failure) : designPrompt(input);
+  const { temperature, topP, minP, maxTokens } = config.designer;
+  const sampling: Sampling = { temperature, topP, minP, maxTokens, seed: work.seed + number - 1 };
+  const reply = await designer.generate(prompt, sampling, signal, (piece) =>
+    emit({ type: "text", id: work.id, piece }),
+  );
+  const read = readReply(reply, work.mode, input.parent?.code ?? null);
+  store.addAttempt(work.id, {
+    number,
+    prompt,
+    sampling,
+    model: designer.info.model,
+    reply,
+    code: "code" in read ? read.code : null,
+    failure: "failure" in read ? read.failure : null,
+    checked: false,
+    checkSeconds: 0,
+  });
+}
+
+function designInput(loop: Loop, work: Work, mode: DesignMode): DesignInput {
+  const { store, config, trainer } = loop;
+  const shown = (candidate: Candidate) => ({
+    name: candidate.name,
+    code: store.code(candidate.id) ?? "",
+    accuracy: decisionAccuracy(candidate.accuracy),
+    parameters: candidate.parameters ?? 0,
+  });
+  const pool = exemplarPool(store.list({})).filter((c) => c.id !== work.parent);
+  const exemplars = drawExemplars(pool, config.designer.exemplars, seeded(work.seed ^ 0x5eed));
+  return {
+    shape: trainer.info.shape,
+    parameterLimit: config.limits.parameters,
+    mode,
+    exemplars: exemplars.map(shown),
+    parent: work.parent === null ? null : shown(store.candidate(work.parent)),
+    lessons: lessons(store.list({ latest: 32 }), 3),
+    idea: work.idea ?? "",
+  };
+}
+
+/** Counts and time left of a running batch of candidates, from the store: it is right after a resume too. */
+class Progress {
+  readonly #loop: Loop;
+  readonly #designer: Designer | null;
+  readonly #ids: number[];
+  readonly #state = new Map<
+    number,
+    { designed: boolean; checked: boolean; trained: boolean; finished: boolean; seconds: Candidate["seconds"] }
+  >();
+
+  constructor(loop: Loop, designer: Designer | null, ids: number[]) {
+    this.#loop = loop;
+    this.#designer = designer;
+    this.#ids = ids;
+  }
+
+  update(id: number): void {
+    const work = this.#loop.store.work(id);
+    const step = nextStep(work, this.#loop.config).do;
+    const finished = work.outcome !== null;
+    this.#state.set(id, {
+      designed: finished || (step !== "design" && step !== "repair"),
+      checked: finished || work.checked !== null,
+      trained: work.trained !== null,
+      finished,
+      seconds: this.#loop.store.candidate(id).seconds,
+    });
+    const states = [...this.#state.values()];
+    const counted = (key: "designed" | "checked" | "trained" | "finished") => states.filter((s) => s[key]).length;
+    const counts = {
+      planned: this.#ids.length,
+      designed: counted("designed"),
+      checked: counted("checked"),
+      trained: counted("trained"),
+      finished: counted("finished"),
+    };
+    const left = secondsLeft({
+      ...counts,
+      designSeconds: states.filter((s) => s.designed && s.seconds.design > 0).map((s) => s.seconds.design),
+      trainSeconds: states.filter((s) => s.trained).map((s) => s.seconds.train),
+      designParallel: this.#designer?.info.parallel ?? 1,
+      trainParallel: this.#loop.config.trainer.parallel,
+    });
+    this.#loop.emit({ type: "progress", ...counts, secondsLeft: left });
+  }
+}

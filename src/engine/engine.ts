@@ -1,0 +1,112 @@
+/** Composes the loop: takes the study's lock and starts the trainer, the novelty index and, when asked for, the designer. */
+import { join, resolve } from "node:path";
+import { openDesigner } from "../designer/index.ts";
+import { openNoveltyIndex } from "../novelty/index.ts";
+import { protocolOf, type StudyConfig } from "../study/config.ts";
+import type { Designer, Trainer } from "../study/ports.ts";
+import { prepareData } from "../trainer/data.ts";
+import { ensurePython } from "../trainer/environment.ts";
+import { openTrainer } from "../trainer/index.ts";
+import type { Loop } from "./cycle.ts";
+import type { Emit } from "./events.ts";
+import { lockStudy } from "./lock.ts";
+import { netwrightHome, pythonPackage } from "./paths.ts";
+import { addSeeds } from "./seeds.ts";
+import type { Study } from "./study.ts";
+
+export interface RunningLoop {
+  loop: Loop;
+  /** Null unless asked for. */
+  designer: Designer | null;
+  close(): Promise<void>;
+}
+
+/** Starts what a cycle needs; installs and downloads what is missing, telling so through `emit`. */
+export async function startLoop(
+  study: Study,
+  need: { designer: boolean },
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<RunningLoop> {
+  const lock = lockStudy(study.stateDir);
+  const opened: { close(): Promise<void> }[] = [];
+  const close = async () => {
+    await Promise.allSettled(opened.map((part) => part.close()));
+    lock.release();
+  };
+  const keep = async <T extends { close(): Promise<void> }>(starting: Promise<T>): Promise<T> => {
+    const part = await starting;
+    opened.push(part);
+    return part;
+  };
+  try {
+    const { config, store } = study;
+    addSeeds(store);
+    const index = openNoveltyIndex(store.fingerprints);
+    for (const net of store.unindexed(index.version)) index.add(net.id, net);
+    // Both are started at once; when one fails the other is still waited for, so that it can be closed.
+    const starting = await Promise.allSettled([
+      keep(startTrainer(config, study.dir, emit, signal)),
+      need.designer ? keep(startDesigner(config, study.dir, emit, signal)) : null,
+    ]);
+    for (const result of starting) if (result.status === "rejected") throw result.reason;
+    const [trainer, designer] = starting.map((result) => (result as PromiseFulfilledResult<unknown>).value) as [
+      Trainer,
+      Designer | null,
+    ];
+    emit({ type: "ready", designer: designer?.info ?? null, trainer: trainer.info });
+    return { loop: { config, store, trainer, index, emit }, designer, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The trainer under the study's protocol: Python, then the prepared data, then the worker. */
+export async function startTrainer(
+  config: StudyConfig,
+  studyDir: string,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<Trainer> {
+  const home = netwrightHome();
+  const onProgress = (p: SetupProgress) => emit({ type: "setup", ...p });
+  const { python } = await ensurePython(home, pythonPackage, onProgress, signal);
+  const protocol = protocolOf(config);
+  const data = await prepareData(
+    {
+      python,
+      packageDir: pythonPackage,
+      dataset: protocol.dataset,
+      source: config.data.source === null ? null : resolve(studyDir, config.data.source),
+      dataDir: join(home, "data"),
+      validationImages: protocol.validationImages,
+      seed: protocol.seed,
+      download: true,
+    },
+    onProgress,
+    signal,
+  );
+  const { device, threads, sandbox } = config.trainer;
+  return openTrainer(
+    { python, packageDir: pythonPackage, cache: data.path, device, threads, sandbox, limits: config.limits },
+    signal,
+  );
+}
+
+async function startDesigner(
+  config: StudyConfig,
+  studyDir: string,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<Designer> {
+  const onProgress = (p: SetupProgress) => emit({ type: "setup", ...p });
+  const { adapter } = config.designer;
+  return openDesigner(
+    { ...config.designer, adapter: adapter === null ? null : resolve(studyDir, adapter) },
+    { home: netwrightHome(), onProgress },
+    signal,
+  );
+}
+
+type SetupProgress = { what: string; done: number; total: number | null; unit: string };
