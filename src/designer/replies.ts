@@ -1,0 +1,89 @@
+/** How a reply is read: from whatever a small model wrote to the module it means, or the reason why it means none. */
+import type { DesignMode, Failure, Reply } from "../study/types.ts";
+import { applyDiff } from "./diffs.ts";
+import { classSpan, complete, methodSpan } from "./frame.ts";
+
+export type Reading = { code: string } | { failure: Failure };
+
+/**
+ * The module that a reply amounts to, with the fixed frame added. In delta mode the reply is a unified diff on `parent`, or a
+ * whole module, which is taken as it is.
+ */
+export function readReply(reply: Reply, mode: DesignMode, parent: string | null): Reading {
+  const texts = fences(reply.text);
+  const module = texts.map(renameNet).findLast((text) => classSpan(text.split("\n"), "Net") !== null);
+  if (module !== undefined && !isDiff(module)) return readModule(module, reply);
+  if (mode === "delta" && parent !== null) return readDiff(texts, parent, reply);
+  return noCode(`no class Net in the reply${cutOff(reply)}; it begins: ${excerpt(reply.text)}`);
+}
+
+function readModule(module: string, reply: Reply): Reading {
+  const lines = module.split("\n");
+  const net = classSpan(lines, "Net");
+  const forward = net && methodSpan(lines, net, "forward");
+  if (!forward) return noCode(`class Net has no forward method${cutOff(reply)}`);
+  // An answer that ran into its limit may have been cut in the middle of a line; what follows a finished Net can go.
+  if (reply.finish === "length" && net.end === lines.length) {
+    if (!lines.slice(forward.start, forward.end - 1).some((line) => /^\s*return\b/.test(line))) {
+      return noCode(`Net.forward is unfinished${cutOff(reply)}`);
+    }
+  }
+  return { code: complete(module) };
+}
+
+function readDiff(texts: readonly string[], parent: string, reply: Reply): Reading {
+  const diff = texts.findLast(isDiff);
+  if (diff === undefined) {
+    return noCode(
+      `neither a unified diff nor a class Net in the reply${cutOff(reply)}; it begins: ${excerpt(reply.text)}`,
+    );
+  }
+  const applied = applyDiff(parent, diff);
+  if ("problem" in applied) return noCode(`the diff does not apply: ${applied.problem}${cutOff(reply)}`);
+  return { code: complete(applied.text) };
+}
+
+const isDiff = (text: string): boolean => /^(@@|--- |\+\+\+ )/m.test(text) || /^[+-] {2,}\S/m.test(text);
+
+/** The contents of all code fences, the unclosed last one included; the whole text when there are none. */
+export function fences(text: string): string[] {
+  const found: string[] = [];
+  let current: string[] | null = null;
+  for (const line of text.replaceAll("\r\n", "\n").split("\n")) {
+    if (/^\s*(```|~~~)/.test(line)) {
+      if (current) found.push(current.join("\n"));
+      current = current ? null : [];
+    } else current?.push(line);
+  }
+  if (current) found.push(current.join("\n"));
+  return found.length > 0 ? found : [unprose(text.replaceAll("\r\n", "\n"))];
+}
+
+/** Code without a fence: from its first line that is Python (or a diff) on. */
+function unprose(text: string): string {
+  const lines = text.split("\n");
+  const start = lines.findIndex((line) => /^(import\s|from\s+\S+\s+import|class\s+\w|def\s+\w|@@|--- )/.test(line));
+  return start < 0 ? text : lines.slice(start).join("\n");
+}
+
+/** A net under another name (`class SmallNet(nn.Module)` with `in_shape`) becomes `Net`. */
+function renameNet(code: string): string {
+  const lines = code.split("\n");
+  if (classSpan(lines, "Net")) return code;
+  for (const match of [...code.matchAll(/^class\s+(\w+)/gm)].reverse()) {
+    const name = match[1] ?? "";
+    const span = classSpan(lines, name);
+    if (span && lines.slice(span.start, span.end).some((line) => /def\s+__init__\(.*\bin_shape\b/.test(line))) {
+      return code.replaceAll(new RegExp(`\\b${name}\\b`, "g"), "Net");
+    }
+  }
+  return code;
+}
+
+const cutOff = (reply: Reply): string => (reply.finish === "length" ? ` (cut off after ${reply.tokens} tokens)` : "");
+
+const excerpt = (text: string): string => JSON.stringify(text.trim().slice(0, 60));
+
+function noCode(message: string): Reading {
+  return { failure: { outcome: "no-code", message, line: null, source: null } };
+}
