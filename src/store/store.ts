@@ -1,0 +1,569 @@
+/** The record of a study: every prompt, reply, seed, outcome and figure, in one SQLite file. Each method is durable when it returns. */
+import { deflateRawSync, inflateRawSync } from "node:zlib";
+import type { Work } from "../study/cycle.ts";
+import { type CheckResult, type TrainResult, UserError } from "../study/ports.ts";
+import type {
+  Attempt,
+  Candidate,
+  Checked,
+  CycleSummary,
+  DesignMode,
+  Failure,
+  OperatorGraph,
+  Origin,
+  Outcome,
+  Prompt,
+  Protocol,
+  Sampling,
+} from "../study/types.ts";
+import { Database } from "./database.ts";
+import { MIGRATIONS } from "./migrations.ts";
+
+export type Reviewer = "user" | "policy";
+
+export interface OpenCycle {
+  cycle: number;
+  mode: DesignMode;
+  planned: number;
+  seed: number;
+  started: string;
+}
+
+export interface NewCandidate {
+  cycle: number;
+  /** Unique in the study. */
+  name: string;
+  mode: Origin;
+  parent: number | null;
+  seed: number;
+  idea: string | null;
+  /** The module of a seed or import; null for what the designer will write. */
+  code: string | null;
+}
+
+/** An attempt as it comes from the designer: what its check said is recorded when it has run. */
+export type NewAttempt = Omit<Attempt, "checked" | "checkSeconds">;
+
+export interface Training {
+  at: string;
+  protocol: Protocol;
+  result: TrainResult;
+  /** Whether this is the figure that lists show. */
+  figure: boolean;
+}
+
+export interface Review {
+  at: string;
+  accepted: boolean;
+  by: Reviewer;
+  reason: string | null;
+}
+
+export interface Filter {
+  cycle?: number;
+  /** Null: under way. */
+  outcome?: Outcome | null;
+  /** Null: not reviewed. */
+  accepted?: boolean | null;
+  proposed?: boolean;
+  /** The latest so many. */
+  limit?: number;
+}
+
+/** @throws UserError as the constructor of Database says. */
+export function openStore(file: string): StudyStore {
+  return new StudyStore(new Database(file, MIGRATIONS));
+}
+
+export class StudyStore {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /** Begins the next cycle and returns its number. */
+  beginCycle(cycle: { mode: DesignMode; planned: number; seed: number }): number {
+    return this.#db.run(
+      "INSERT INTO cycles (mode, planned, seed, started) VALUES (?, ?, ?, ?)",
+      cycle.mode,
+      cycle.planned,
+      cycle.seed,
+      now(),
+    ).id;
+  }
+
+  /** The latest cycle that has not ended. */
+  openCycle(): OpenCycle | null {
+    const sql = `SELECT id AS cycle, mode, planned, seed, started FROM cycles WHERE ended IS NULL ORDER BY id DESC LIMIT 1`;
+    return this.#db.get<OpenCycle>(sql) ?? null;
+  }
+
+  endCycle(cycle: number): void {
+    this.#one("UPDATE cycles SET ended = ? WHERE id = ? AND ended IS NULL", now(), cycle);
+  }
+
+  /** All cycles in order, cycle 0 (seeds and imports) first. */
+  cycles(): CycleSummary[] {
+    return this.#db.all<CycleSummary>(`
+      SELECT y.id AS cycle, y.started, y.ended, y.planned,
+        count(c.id) AS candidates,
+        count(*) FILTER (WHERE c.outcome = 'valid') AS valid,
+        count(*) FILTER (WHERE c.outcome = 'valid' AND c.novelty_structure > 0) AS newAndValid,
+        avg(coalesce(t.validation, t.test)) FILTER (WHERE c.outcome = 'valid') AS meanAccuracy,
+        max(coalesce(t.validation, t.test)) FILTER (WHERE c.outcome = 'valid') AS bestAccuracy,
+        count(*) FILTER (WHERE c.proposed) AS proposed,
+        count(*) FILTER (WHERE r.accepted) AS accepted
+      FROM cycles y
+      LEFT JOIN candidates c ON c.cycle = y.id
+      LEFT JOIN trainings t ON t.id = c.training
+      LEFT JOIN reviews r ON r.id = c.review
+      GROUP BY y.id ORDER BY y.id`);
+  }
+
+  addCandidate(candidate: NewCandidate): number {
+    const { cycle, name, mode, parent, seed, idea, code } = candidate;
+    return this.#db.run(
+      "INSERT INTO candidates (cycle, name, mode, parent, seed, created, idea, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      cycle,
+      name,
+      mode,
+      parent,
+      seed,
+      now(),
+      idea,
+      code,
+    ).id;
+  }
+
+  addAttempt(id: number, attempt: NewAttempt): void {
+    const { number, prompt, sampling, model, reply, code, failure } = attempt;
+    this.#db.run(
+      `INSERT INTO attempts (candidate, number, at, model, sampling, prompt_tokens, tokens, seconds, finish, failure, code, reply, prompt)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      id,
+      number,
+      now(),
+      model,
+      JSON.stringify(sampling),
+      reply.promptTokens,
+      reply.tokens,
+      reply.seconds,
+      reply.finish,
+      toJson(failure),
+      code,
+      reply.text,
+      pack(prompt),
+    );
+  }
+
+  /** Records what the check said of an attempt's module; `attempt` is null for a seed or import. */
+  recordCheck(id: number, attempt: Attempt["number"] | null, result: CheckResult): void {
+    this.#db.transaction(() => {
+      this.#db.run(
+        "INSERT INTO checks (candidate, attempt, at, seconds, parameters, failure) VALUES (?, ?, ?, ?, ?, ?)",
+        id,
+        attempt ?? 0,
+        now(),
+        result.seconds,
+        result.ok ? result.checked.parameters : result.parameters,
+        result.ok ? null : toJson(result.failure),
+      );
+      if (result.ok) {
+        this.#db.run("INSERT INTO graphs (candidate, graph) VALUES (?, ?)", id, pack(result.checked.graph));
+      }
+    });
+  }
+
+  recordNovelty(id: number, found: Pick<Candidate, "novelty" | "nearest">): void {
+    this.#one(
+      `UPDATE candidates SET compared = 1, novelty_text = ?, novelty_structure = ?, nearest_text = ?, nearest_structure = ?
+       WHERE id = ?`,
+      found.novelty.text,
+      found.novelty.structure,
+      found.nearest.text,
+      found.nearest.structure,
+      id,
+    );
+  }
+
+  /** Records one training. `figure`: it ran under the study's protocol, so lists show it from now on. */
+  recordTraining(id: number, protocol: Protocol, result: TrainResult, figure: boolean): void {
+    this.#db.transaction(() => {
+      const training = this.#db.run(
+        `INSERT INTO trainings (candidate, at, protocol, validation, test, seconds, peak_memory_mib, failure)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+        id,
+        now(),
+        JSON.stringify(protocol),
+        result.accuracy.validation,
+        result.accuracy.test,
+        result.seconds,
+        result.ok ? result.peakMemoryMiB : null,
+        result.ok ? null : toJson(result.failure),
+      ).id;
+      if (figure) this.#one("UPDATE candidates SET training = ? WHERE id = ?", training, id);
+    });
+  }
+
+  finish(id: number, end: { outcome: Outcome; error: Candidate["error"]; proposed: boolean }): void {
+    this.#one(
+      `UPDATE candidates SET outcome = ?, error_message = ?, error_line = ?, error_source = ?, proposed = ?
+       WHERE id = ? AND outcome IS NULL`,
+      end.outcome,
+      end.error?.message ?? null,
+      end.error?.line ?? null,
+      end.error?.source ?? null,
+      Number(end.proposed),
+      id,
+    );
+  }
+
+  /** Candidates of a cycle that are under way, in the order they were added. */
+  unfinished(cycle: number): number[] {
+    return this.#db
+      .all<{ id: number }>("SELECT id FROM candidates WHERE cycle = ? AND outcome IS NULL ORDER BY id", cycle)
+      .map((row) => row.id);
+  }
+
+  /** How far a candidate has come: what the next step follows from. */
+  work(id: number): Work {
+    const row = this.#db.get<WorkRow>(
+      `SELECT id, cycle, name, mode, parent, seed, idea, code, outcome, compared, novelty_text, novelty_structure, training
+       FROM candidates WHERE id = ?`,
+      id,
+    );
+    if (!row) throw unknownCandidate(id);
+    const attempts = this.attempts(id);
+    const check = this.#db.get<{ failure: string | null }>(
+      "SELECT failure FROM checks WHERE candidate = ? AND attempt = 0",
+      id,
+    );
+    return {
+      id: row.id,
+      cycle: row.cycle,
+      name: row.name,
+      mode: row.mode,
+      parent: row.parent,
+      seed: row.seed,
+      idea: row.idea,
+      attempts,
+      code: row.code ?? attempts.findLast((a) => a.code !== null)?.code ?? null,
+      checked: this.#checked(id),
+      failure: fromJson<Failure>(check?.failure ?? null),
+      novelty: row.compared ? { text: row.novelty_text, structure: row.novelty_structure } : null,
+      trained: row.training === null ? null : (this.trainings(id).find((t) => t.figure)?.result ?? null),
+      outcome: row.outcome,
+    };
+  }
+
+  /** Candidates in the order they were added. */
+  list(filter: Filter = {}): Candidate[] {
+    const conditions: string[] = [];
+    const values: (string | number)[] = [];
+    const where = (condition: string, ...value: (string | number)[]) => {
+      conditions.push(condition);
+      values.push(...value);
+    };
+    if (filter.cycle !== undefined) where("c.cycle = ?", filter.cycle);
+    if (filter.outcome === null) where("c.outcome IS NULL");
+    else if (filter.outcome !== undefined) where("c.outcome = ?", filter.outcome);
+    if (filter.accepted === null) where("c.review IS NULL");
+    else if (filter.accepted !== undefined) where("r.accepted = ?", Number(filter.accepted));
+    if (filter.proposed !== undefined) where(filter.proposed ? "c.proposed" : "NOT c.proposed");
+    return this.#candidates(conditions.join(" AND ") || "true", values, filter.limit ?? -1);
+  }
+
+  candidate(id: number): Candidate | null {
+    return this.#candidates("c.id = ?", [id])[0] ?? null;
+  }
+
+  candidateByName(name: string): Candidate | null {
+    return this.#candidates("c.name = ?", [name])[0] ?? null;
+  }
+
+  /** The latest module of a candidate: the last attempt's that held one, or the given one of a seed or import. */
+  code(id: number): string | null {
+    const row = this.#db.get<{ code: string | null }>(
+      `SELECT coalesce(
+         c.code,
+         (SELECT a.code FROM attempts a WHERE a.candidate = c.id AND a.code IS NOT NULL ORDER BY a.number DESC LIMIT 1)
+       ) AS code FROM candidates c WHERE c.id = ?`,
+      id,
+    );
+    return row?.code ?? null;
+  }
+
+  graph(id: number): OperatorGraph | null {
+    const row = this.#db.get<{ graph: Uint8Array }>("SELECT graph FROM graphs WHERE candidate = ?", id);
+    return row ? unpack<OperatorGraph>(row.graph) : null;
+  }
+
+  attempts(id: number): Attempt[] {
+    return this.#db
+      .all<AttemptRow>(
+        `SELECT a.*, k.attempt AS checked, k.seconds AS check_seconds, k.failure AS check_failure
+         FROM attempts a LEFT JOIN checks k ON k.candidate = a.candidate AND k.attempt = a.number
+         WHERE a.candidate = ? ORDER BY a.number`,
+        id,
+      )
+      .map((row) => ({
+        number: row.number,
+        prompt: unpack<Prompt>(row.prompt),
+        sampling: JSON.parse(row.sampling) as Sampling,
+        model: row.model,
+        reply: {
+          text: row.reply,
+          promptTokens: row.prompt_tokens,
+          tokens: row.tokens,
+          seconds: row.seconds,
+          finish: row.finish,
+        },
+        code: row.code,
+        failure: fromJson<Failure>(row.failure ?? row.check_failure),
+        checked: row.checked !== null,
+        checkSeconds: row.check_seconds ?? 0,
+      }));
+  }
+
+  /** Every training of a candidate, oldest first. */
+  trainings(id: number): Training[] {
+    return this.#db
+      .all<TrainingRow>(
+        `SELECT t.*, t.id = c.training AS figure FROM trainings t JOIN candidates c ON c.id = t.candidate
+         WHERE t.candidate = ? ORDER BY t.id`,
+        id,
+      )
+      .map((row) => {
+        const accuracy = { validation: row.validation, test: row.test };
+        const failure = fromJson<Failure>(row.failure);
+        return {
+          at: row.at,
+          protocol: JSON.parse(row.protocol) as Protocol,
+          result: failure
+            ? { ok: false, failure, accuracy, seconds: row.seconds }
+            : { ok: true, accuracy, seconds: row.seconds, peakMemoryMiB: row.peak_memory_mib ?? 0 },
+          figure: row.figure === 1,
+        };
+      });
+  }
+
+  /** Every review of a candidate, oldest first; the last one counts. */
+  reviews(id: number): Review[] {
+    return this.#db
+      .all<{ at: string; accepted: number; reviewer: Reviewer; reason: string | null }>(
+        "SELECT at, accepted, reviewer, reason FROM reviews WHERE candidate = ? ORDER BY id",
+        id,
+      )
+      .map((row) => ({ at: row.at, accepted: row.accepted === 1, by: row.reviewer, reason: row.reason }));
+  }
+
+  /**
+   * Accepts candidates: all of them, or none.
+   * @throws UserError "unknown-candidate", or "not-acceptable" for one under way or not valid.
+   */
+  accept(ids: readonly number[], by: Reviewer): void {
+    this.#review(ids, true, by, null);
+  }
+
+  /**
+   * Rejects candidates: all of them, or none.
+   * @throws UserError "unknown-candidate", or "not-acceptable" for one under way.
+   */
+  reject(ids: readonly number[], by: Reviewer, reason: string | null): void {
+    this.#review(ids, false, by, reason);
+  }
+
+  /** Grows with every change of the record, whichever client made it. Cheap: meant for polling. */
+  changes(): number {
+    return this.#db.changes();
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #review(ids: readonly number[], accepted: boolean, by: Reviewer, reason: string | null): void {
+    this.#db.transaction(() => {
+      for (const id of new Set(ids)) {
+        const row = this.#db.get<{ name: string; outcome: Outcome | null }>(
+          "SELECT name, outcome FROM candidates WHERE id = ?",
+          id,
+        );
+        if (!row) throw unknownCandidate(id);
+        refuseUnreviewable(id, row.name, row.outcome, accepted);
+        const review = this.#db.run(
+          "INSERT INTO reviews (candidate, at, accepted, reviewer, reason) VALUES (?, ?, ?, ?, ?)",
+          id,
+          now(),
+          Number(accepted),
+          by,
+          reason,
+        ).id;
+        this.#one("UPDATE candidates SET review = ? WHERE id = ?", review, id);
+      }
+    });
+  }
+
+  #checked(id: number): Checked | null {
+    const graph = this.graph(id);
+    if (!graph) return null;
+    const row = this.#db.get<{ parameters: number }>(
+      "SELECT parameters FROM checks WHERE candidate = ? AND failure IS NULL",
+      id,
+    );
+    return row ? { parameters: row.parameters, graph } : null;
+  }
+
+  #candidates(where: string, values: (string | number)[], limit = -1): Candidate[] {
+    return this.#db
+      .all<CandidateRow>(
+        `SELECT c.id, c.cycle, c.name, c.mode, c.parent, c.outcome, c.error_message, c.error_line, c.error_source,
+           c.novelty_text, c.novelty_structure, c.nearest_text, c.nearest_structure, c.proposed,
+           t.validation, t.test, t.seconds AS train_seconds, r.accepted, r.reason,
+           (SELECT count(*) FROM attempts a WHERE a.candidate = c.id) AS attempts,
+           (SELECT total(a.seconds) FROM attempts a WHERE a.candidate = c.id) AS design_seconds,
+           (SELECT total(k.seconds) FROM checks k WHERE k.candidate = c.id) AS check_seconds,
+           (SELECT k.parameters FROM checks k WHERE k.candidate = c.id ORDER BY k.attempt DESC LIMIT 1) AS parameters
+         FROM candidates c
+         LEFT JOIN trainings t ON t.id = c.training
+         LEFT JOIN reviews r ON r.id = c.review
+         WHERE ${where} ORDER BY c.id DESC LIMIT ?`,
+        ...values,
+        limit,
+      )
+      .map(toCandidate)
+      .reverse();
+  }
+
+  /** Runs an update that must meet exactly one row: anything else is a mistake of the caller. */
+  #one(sql: string, ...values: (string | number | null)[]): void {
+    const { changes } = this.#db.run(sql, ...values);
+    if (changes !== 1) throw new Error(`Expected to change one row, changed ${changes}: ${sql}`);
+  }
+}
+
+interface WorkRow {
+  id: number;
+  cycle: number;
+  name: string;
+  mode: Origin;
+  parent: number | null;
+  seed: number;
+  idea: string | null;
+  code: string | null;
+  outcome: Outcome | null;
+  compared: number;
+  novelty_text: number | null;
+  novelty_structure: number | null;
+  training: number | null;
+}
+
+interface AttemptRow {
+  number: Attempt["number"];
+  model: string;
+  sampling: string;
+  prompt_tokens: number;
+  tokens: number;
+  seconds: number;
+  finish: Attempt["reply"]["finish"];
+  failure: string | null;
+  code: string | null;
+  reply: string;
+  prompt: Uint8Array;
+  checked: number | null;
+  check_seconds: number | null;
+  check_failure: string | null;
+}
+
+interface TrainingRow {
+  at: string;
+  protocol: string;
+  validation: number | null;
+  test: number | null;
+  seconds: number;
+  peak_memory_mib: number | null;
+  failure: string | null;
+  figure: number | null;
+}
+
+interface CandidateRow {
+  id: number;
+  cycle: number;
+  name: string;
+  mode: Origin;
+  parent: number | null;
+  outcome: Outcome | null;
+  error_message: string | null;
+  error_line: number | null;
+  error_source: string | null;
+  novelty_text: number | null;
+  novelty_structure: number | null;
+  nearest_text: number | null;
+  nearest_structure: number | null;
+  proposed: number;
+  validation: number | null;
+  test: number | null;
+  train_seconds: number | null;
+  accepted: number | null;
+  reason: string | null;
+  attempts: number;
+  design_seconds: number;
+  check_seconds: number;
+  parameters: number | null;
+}
+
+function toCandidate(row: CandidateRow): Candidate {
+  return {
+    id: row.id,
+    cycle: row.cycle,
+    name: row.name,
+    mode: row.mode,
+    parent: row.parent,
+    outcome: row.outcome,
+    error:
+      row.error_message === null
+        ? null
+        : { message: row.error_message, line: row.error_line, source: row.error_source },
+    repaired: row.attempts > 1,
+    parameters: row.parameters,
+    novelty: { text: row.novelty_text, structure: row.novelty_structure },
+    nearest: { text: row.nearest_text, structure: row.nearest_structure },
+    accuracy: { validation: row.validation, test: row.test },
+    seconds: { design: row.design_seconds, check: row.check_seconds, train: row.train_seconds ?? 0 },
+    proposed: row.proposed === 1,
+    accepted: row.accepted === null ? null : row.accepted === 1,
+    reason: row.reason,
+  };
+}
+
+function unknownCandidate(id: number): UserError {
+  return new UserError(
+    "unknown-candidate",
+    `There is no candidate ${id} in this study. "netwright list" shows what there is.`,
+  );
+}
+
+function refuseUnreviewable(id: number, name: string, outcome: Outcome | null, accepting: boolean): void {
+  if (outcome === null) {
+    throw new UserError(
+      "not-acceptable",
+      `Candidate ${id} (${name}) is still under way: let its cycle end ("netwright cycle --resume"), then review it. Nothing was changed.`,
+    );
+  }
+  if (accepting && outcome !== "valid") {
+    throw new UserError(
+      "not-acceptable",
+      `Candidate ${id} (${name}) ended as "${outcome}": only valid nets can be accepted. Nothing was changed.`,
+    );
+  }
+}
+
+const now = () => new Date().toISOString();
+
+const toJson = (value: unknown) => (value === null ? null : JSON.stringify(value));
+const fromJson = <T>(json: string | null) => (json === null ? null : (JSON.parse(json) as T));
+
+/** Prompts and graphs repeat themselves: deflated they take a fourth to a tenth of the room. */
+const pack = (value: unknown) => deflateRawSync(JSON.stringify(value));
+const unpack = <T>(blob: Uint8Array) => JSON.parse(inflateRawSync(blob).toString()) as T;
