@@ -77,10 +77,14 @@ export async function runCycle(
   return { summary, candidates: store.list({ cycle }) };
 }
 
+/** A new idea differs from so many before it. */
+const REMEMBERED_IDEAS = 6;
+
 /** Writes down the cycle's candidates, each with its seed, its idea and, for a diff, its parent, before any is asked for. */
 function planCandidates(loop: Loop, cycle: { cycle: number; mode: DesignMode; planned: number; seed: number }): void {
   const { store, config } = loop;
-  const pool = exemplarPool(store.list({}));
+  const pool = exemplarPool(store.list());
+  const ideas = store.list({ limit: REMEMBERED_IDEAS }).map((c) => store.work(c.id).idea ?? "");
   for (let position = store.list({ cycle: cycle.cycle }).length; position < cycle.planned; position++) {
     const seed = candidateSeed(cycle.seed, cycle.cycle, position);
     const random = seeded(seed);
@@ -91,13 +95,19 @@ function planCandidates(loop: Loop, cycle: { cycle: number; mode: DesignMode; pl
         "Delta mode needs an accepted net or a seed that trained; this study has none. Use --mode full.",
       );
     }
+    const idea = drawIdea(random, {
+      mode: cycle.mode,
+      parameterLimit: config.limits.parameters,
+      recent: ideas.slice(-REMEMBERED_IDEAS),
+    });
+    ideas.push(idea);
     store.addCandidate({
       cycle: cycle.cycle,
       name: `${config.name.replaceAll("-", "_")}_c${cycle.cycle}_${String(position + 1).padStart(2, "0")}`,
       mode: cycle.mode,
       parent: parent?.id ?? null,
       seed,
-      idea: drawIdea(random, { mode: cycle.mode }),
+      idea,
       code: null,
     });
   }
@@ -178,16 +188,15 @@ async function advance(
         const result = await during("training", "training", work, null, () =>
           trainer.train(step.code, protocol, signal, (p) => emit({ type: "training", id, ...p })),
         );
-        store.recordTraining(id, protocol, result);
+        store.recordTraining(id, protocol, result, true);
         break;
       }
       case "finish": {
-        const { novelty, accuracy } = store.candidate(id);
+        const { novelty, accuracy } = recorded(store, id);
         const proposed = work.mode !== "seed" && isProposed({ outcome: step.outcome, novelty, accuracy }, config);
         store.finish(id, { outcome: step.outcome, error: step.failure, proposed });
         if (proposed && config.admission.policy === "automatic") store.accept([id], "policy");
-        const candidate = store.candidate(id);
-        emit({ type: "candidate", candidate });
+        emit({ type: "candidate", candidate: recorded(store, id) });
         progress.update(id);
         return;
       }
@@ -237,17 +246,28 @@ function designInput(loop: Loop, work: Work, mode: DesignMode): DesignInput {
     accuracy: decisionAccuracy(candidate.accuracy),
     parameters: candidate.parameters ?? 0,
   });
-  const pool = exemplarPool(store.list({})).filter((c) => c.id !== work.parent);
-  const exemplars = drawExemplars(pool, config.designer.exemplars, seeded(work.seed ^ 0x5eed));
+  const pool = exemplarPool(store.list()).filter((c) => c.id !== work.parent);
+  // The same for the whole cycle: its prompts then begin alike, and the designer reads that beginning once.
+  const exemplars = drawExemplars(
+    pool,
+    config.designer.exemplars,
+    seeded(candidateSeed(config.protocol.seed, work.cycle, -1)),
+  );
   return {
     shape: trainer.info.shape,
     parameterLimit: config.limits.parameters,
     mode,
     exemplars: exemplars.map(shown),
-    parent: work.parent === null ? null : shown(store.candidate(work.parent)),
-    lessons: lessons(store.list({ latest: 32 }), 3),
+    parent: work.parent === null ? null : shown(recorded(store, work.parent)),
+    lessons: lessons(store.list({ limit: 32 }), 3),
     idea: work.idea ?? "",
   };
+}
+
+function recorded(store: StudyStore, id: number): Candidate {
+  const candidate = store.candidate(id);
+  if (!candidate) throw new Error(`candidate ${id} is not in the store`);
+  return candidate;
 }
 
 /** Counts and time left of a running batch of candidates, from the store: it is right after a resume too. */
@@ -275,7 +295,7 @@ class Progress {
       checked: finished || work.checked !== null,
       trained: work.trained !== null,
       finished,
-      seconds: this.#loop.store.candidate(id).seconds,
+      seconds: recorded(this.#loop.store, id).seconds,
     });
     const states = [...this.#state.values()];
     const counted = (key: "designed" | "checked" | "trained" | "finished") => states.filter((s) => s[key]).length;

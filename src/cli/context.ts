@@ -1,0 +1,81 @@
+/** What every command shares: the study's folder, JSON or text, cancellation, errors and exit codes. */
+import type { Emit } from "../engine/events.ts";
+import { findStudy, openStudy, type Study } from "../engine/study.ts";
+import { isCancellation, UserError } from "../study/ports.ts";
+import { ProgressLine, printJson } from "./output.ts";
+
+export interface Context {
+  json: boolean;
+  /** Fires on Ctrl-C and on termination. */
+  signal: AbortSignal;
+  /** Shows an event: on stderr for people, as a JSON line on stdout with `--json`. */
+  emit: Emit;
+  /** The study's folder as asked for, or the nearest one upward; null when there is none. */
+  studyDir(): string | null;
+  /** Opens the study. @throws UserError "no-study". The context closes it. */
+  study(): Study;
+}
+
+/** Runs a command's body: 0 done, 1 failed, 130 cancelled. The exit code is set, not forced, so that output is flushed. */
+export async function run(
+  options: { study: string | null; json: boolean },
+  body: (context: Context) => Promise<void>,
+): Promise<void> {
+  const cancelled = new AbortController();
+  const cancel = () => {
+    // A second Ctrl-C means it.
+    if (cancelled.signal.aborted) process.exit(130);
+    cancelled.abort();
+  };
+  process.on("SIGINT", cancel).on("SIGTERM", cancel);
+  // A closed pipe (`netwright list | head`) is no error.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+  });
+  const progress = new ProgressLine();
+  const studies: Study[] = [];
+  const studyDir = () => options.study ?? findStudy(process.cwd());
+  try {
+    await body({
+      json: options.json,
+      signal: cancelled.signal,
+      emit: (event) => {
+        if (!options.json) progress.handle(event);
+        else if (event.type !== "text") printJson(event);
+      },
+      studyDir,
+      study() {
+        const dir = studyDir();
+        if (!dir) {
+          throw new UserError(
+            "no-study",
+            "There is no netwright.json here or above. Make a study with: netwright init, or name one with --study DIR.",
+          );
+        }
+        const study = openStudy(dir);
+        studies.push(study);
+        return study;
+      },
+    });
+  } catch (error) {
+    progress.close();
+    const stopped = cancelled.signal.aborted || isCancellation(error);
+    const message = stopped ? "Cancelled. What was recorded is kept." : errorText(error);
+    if (options.json) printJson({ type: "error", code: stopped ? "cancelled" : errorCode(error), message });
+    process.stderr.write(`${message}\n`);
+    process.exitCode = stopped ? 130 : 1;
+  } finally {
+    progress.close();
+    for (const study of studies) study.close();
+    process.off("SIGINT", cancel).off("SIGTERM", cancel);
+  }
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof UserError ? error.code : "internal";
+}
+
+function errorText(error: unknown): string {
+  if (error instanceof UserError) return error.message;
+  return `Something unforeseen went wrong: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+}

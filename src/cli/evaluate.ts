@@ -1,0 +1,103 @@
+import { readFileSync } from "node:fs";
+import { startTrainer } from "../engine/engine.ts";
+import { fileError, readStudyConfig } from "../engine/study.ts";
+import { similarity } from "../novelty/index.ts";
+import { parseStudyConfig, protocolOf, type StudyConfig, type StudyConfigInput } from "../study/config.ts";
+import { type Trainer, UserError } from "../study/ports.ts";
+import type { Accuracy, Failure } from "../study/types.ts";
+import type { Context } from "./context.ts";
+import { duration, percent, printJson, printText } from "./output.ts";
+import { dataOption } from "./setup.ts";
+
+export async function evaluateCommand(
+  context: Context,
+  file: string,
+  options: { data?: string; protocol?: "validation" | "paper" },
+): Promise<void> {
+  const { emit, signal } = context;
+  const code = readNet(file);
+  const { config, dir } = measuringConfig(context, options);
+  const protocol = protocolOf(config);
+  const trainer = await startTrainer(config, dir, emit, signal);
+  try {
+    emit({ type: "ready", designer: null, trainer: trainer.info });
+    const check = await trainer.check(code, signal);
+    const train = check.ok
+      ? await trainer.train(code, protocol, signal, (p) => emit({ type: "training", id: 0, ...p }))
+      : null;
+    const failure: Failure | null = !check.ok ? check.failure : train && !train.ok ? train.failure : null;
+    const accuracy: Accuracy = train?.accuracy ?? { validation: null, test: null };
+    const result = {
+      type: "evaluation",
+      file,
+      outcome: failure?.outcome ?? "valid",
+      error: failure && { message: failure.message, line: failure.line, source: failure.source },
+      parameters: check.ok ? check.checked.parameters : check.parameters,
+      accuracy,
+      seconds: { check: check.seconds, train: train?.seconds ?? 0 },
+      protocol,
+    };
+    if (context.json) printJson(result);
+    else {
+      const where = failure?.line ? `\n${file}:${failure.line}: ${failure.source?.trim() ?? ""}` : "";
+      const figures =
+        `${result.parameters?.toLocaleString("en") ?? "?"} parameters; accuracy validation ${percent(accuracy.validation)}, ` +
+        `test ${percent(accuracy.test)}; ${duration(result.seconds.train)}`;
+      printText(failure ? `${failure.outcome}: ${failure.message}${where}` : `valid: ${figures}`);
+    }
+    if (failure) process.exitCode = 1;
+  } finally {
+    await trainer.close();
+  }
+}
+
+export async function compareCommand(context: Context, a: string, b: string): Promise<void> {
+  const { emit, signal } = context;
+  const codes = [readNet(a), readNet(b)] as const;
+  const { config, dir } = measuringConfig(context, {});
+  const trainer = await startTrainer(config, dir, emit, signal);
+  try {
+    const result = similarity(await traced(trainer, a, codes[0], signal), await traced(trainer, b, codes[1], signal));
+    if (context.json) printJson(result);
+    else printText(`text ${result.text.toFixed(4)}\nstructure ${result.structure.toFixed(4)}`);
+  } finally {
+    await trainer.close();
+  }
+}
+
+async function traced(trainer: Trainer, file: string, code: string, signal: AbortSignal) {
+  const result = await trainer.check(code, signal);
+  if (result.ok) return { code, checked: result.checked };
+  const { outcome, message, line } = result.failure;
+  throw new UserError(
+    "net-invalid",
+    `${file}${line ? `:${line}` : ""} cannot be compared, it fails its check: ${outcome}, ${message}`,
+  );
+}
+
+/** The study's way of measuring where there is one, else the defaults, as changed by the options. */
+function measuringConfig(
+  context: Context,
+  options: { data?: string; protocol?: "validation" | "paper" },
+): { config: StudyConfig; dir: string } {
+  const studyDir = context.studyDir();
+  const dir = options.data || !studyDir ? process.cwd() : studyDir;
+  const base: StudyConfigInput = studyDir
+    ? readStudyConfig(studyDir)
+    : { name: "evaluation", data: { dataset: "cifar10" } };
+  const input: StudyConfigInput = {
+    ...base,
+    ...(options.data ? { data: dataOption(options.data) } : {}),
+    ...(options.protocol ? { protocol: { ...base.protocol, name: options.protocol } } : {}),
+  };
+  return { config: parseStudyConfig(JSON.stringify(input), "the options"), dir };
+}
+
+function readNet(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new UserError("no-file", `There is no file ${file}.`);
+    throw fileError(error, `read ${file}`);
+  }
+}
