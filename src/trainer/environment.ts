@@ -9,7 +9,6 @@ import { delimiter, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { UserError } from "../study/ports.ts";
 
 /** What is under way; `total` null: unknown. The unit is "bytes" while downloading, else "s" (seconds so far). */
@@ -26,6 +25,8 @@ export interface EnvironmentSpec {
   /** For people, e.g. "the Python environment". */
   name: string;
   folder: string;
+  /** The folder of the requirement files, and of the installer's own: requirements-installer.txt. */
+  packageDir: string;
   /** Fully resolved requirement files with hashes: they are installed without resolving anything. */
   requirements: string[];
   /** Modules that must import for the environment to count as working. */
@@ -50,23 +51,15 @@ const WORKER_BYTES = process.platform === "linux" ? 6e9 : 2e9;
 const MARKER = "netwright-environment.json";
 const APT = "sudo apt install python3 python3-venv";
 
-/** The folder that holds the worker package and its requirements, from the source tree and from a bundle alike. */
-export function pythonFolder(): string {
-  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    const python = join(folder, "python");
-    if (existsSync(join(python, "requirements.txt"))) return python;
-    if (folder === dirname(folder)) throw new Error("The worker package (python/requirements.txt) is missing.");
-  }
-}
-
 /**
  * The worker's interpreter, installed first where needed. With $NETWRIGHT_WORKER_PYTHON set, that interpreter is checked and
- * used as it is; else the environment `home`/python is made or, when its requirements changed, made anew. When it is there
+ * used as it is; else the environment `home`/python is made from `packageDir`/requirements.txt or, when its requirements changed, made anew. When it is there
  * already, no process is started.
  * @throws UserError "python-missing", "python-unsuitable", "disk-full", "network" or "install-failed"; AbortError.
  */
 export async function ensurePython(
   home: string,
+  packageDir: string,
   onProgress: OnProgress,
   signal: AbortSignal,
 ): Promise<{ python: string }> {
@@ -78,7 +71,8 @@ export async function ensurePython(
   const spec: EnvironmentSpec = {
     name: "the Python environment (PyTorch)",
     folder: join(home, "python"),
-    requirements: [join(pythonFolder(), "requirements.txt")],
+    packageDir,
+    requirements: ["requirements.txt"],
     imports: ["torch", "numpy", "PIL", "sklearn"],
     bytes: WORKER_BYTES,
   };
@@ -91,7 +85,7 @@ export async function ensureEnvironment(
   onProgress: OnProgress,
   signal: AbortSignal,
 ): Promise<string> {
-  const key = requirementsKey(spec.requirements);
+  const key = requirementsKey(requirementFiles(spec));
   if (isCurrent(spec.folder, key)) return interpreter(spec.folder);
   signal.throwIfAborted();
   const progress = new Heartbeat(onProgress);
@@ -191,9 +185,9 @@ async function install(spec: EnvironmentSpec, key: string, progress: Heartbeat, 
   rmSync(folder, { recursive: true, force: true });
   checkSpace(spec);
   await must(base.path, ["-m", "venv", "--without-pip", folder], signal);
-  const uv = uvOnPath ?? (await installInstaller(base, folder, progress, signal));
+  const uv = uvOnPath ?? (await installInstaller(base, spec, progress, signal));
   const python = interpreter(folder);
-  const files = spec.requirements.flatMap((file) => ["-r", file]);
+  const files = requirementFiles(spec).flatMap((file) => ["-r", file]);
   progress.say(`Installing ${name}`);
   const packages = new Downloads(progress, `Downloading ${name}`, `Installing ${name}`);
   const options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-progress"];
@@ -208,7 +202,7 @@ async function install(spec: EnvironmentSpec, key: string, progress: Heartbeat, 
 /** Brings uv, which installs in seconds what takes pip minutes, by whichever pip there is. Returns its path. */
 async function installInstaller(
   base: BasePython,
-  folder: string,
+  { folder, packageDir }: EnvironmentSpec,
   progress: Heartbeat,
   signal: AbortSignal,
 ): Promise<string> {
@@ -220,7 +214,7 @@ async function installInstaller(
       [base.path, ["--target", join(folder, "installer")]];
   if (base.ensurepip) await must(python, ["-m", "ensurepip"], signal);
   const options = ["--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary", ":all:"];
-  const file = join(pythonFolder(), "requirements-installer.txt");
+  const file = join(packageDir, "requirements-installer.txt");
   await must(pip, ["-m", "pip", "install", ...options, ...where, "-r", file], signal);
   return base.ensurepip ? join(folder, "bin", "uv") : join(folder, "installer", "bin", "uv");
 }
@@ -234,6 +228,8 @@ function checkSpace({ folder, name, bytes }: EnvironmentSpec): void {
       `${capital(name)} needs ${gigabytes(bytes)} and ${dirname(folder)} has ${gigabytes(bavail * bsize)} free. Free some, put NETWRIGHT_HOME on another disk, or name a Python that has PyTorch in NETWRIGHT_WORKER_PYTHON.`,
     );
 }
+
+const requirementFiles = (spec: EnvironmentSpec) => spec.requirements.map((file) => join(spec.packageDir, file));
 
 function requirementsKey(files: string[]): string {
   const hash = createHash("sha256");
