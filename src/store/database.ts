@@ -16,6 +16,7 @@ export class Database {
   readonly file: string;
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  #inTransaction = false;
 
   /**
    * Opens `file` (made, with its folder, where missing) and brings it to the newest schema: `migrations[n]` is SQL that leads
@@ -91,9 +92,12 @@ export class Database {
     return this.#guard(() => this.#statement(sql).get(...values)) as Row | undefined;
   }
 
-  /** Does `work` wholly or not at all. IMMEDIATE: what it reads cannot change before it writes. */
+  /** Does `work` wholly or not at all; within another transaction, as a part of that. */
   transaction<T>(work: () => T): T {
+    if (this.#inTransaction) return work();
+    // IMMEDIATE: what it reads cannot change before it writes.
     this.#guard(() => this.#db.exec("BEGIN IMMEDIATE"));
+    this.#inTransaction = true;
     try {
       const result = work();
       this.#guard(() => this.#db.exec("COMMIT"));
@@ -105,6 +109,8 @@ export class Database {
         // SQLite has rolled back by itself, as it does when the disk is full.
       }
       throw error;
+    } finally {
+      this.#inTransaction = false;
     }
   }
 

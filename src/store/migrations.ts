@@ -103,5 +103,19 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX reviews_candidate ON reviews (candidate);
   CREATE INDEX reviews_accepted ON reviews (accepted);
+
+  -- Fingerprints of the novelty index: derived from code and graph, so a newer version of them simply replaces these. Signatures
+  -- are all read when the index opens, hashes one by one: apart, the first reading stays small.
+  CREATE TABLE signatures (
+    candidate INTEGER PRIMARY KEY REFERENCES candidates,
+    version INTEGER NOT NULL,
+    text BLOB NOT NULL,
+    structure BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE hashes (
+    candidate INTEGER PRIMARY KEY REFERENCES candidates,
+    text BLOB NOT NULL,
+    structure BLOB NOT NULL
+  ) STRICT;
   `,
 ];

@@ -17,6 +17,7 @@ import type {
   Sampling,
 } from "../study/types.ts";
 import { Database } from "./database.ts";
+import { Fingerprints } from "./fingerprints.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 export type Reviewer = "user" | "policy";
@@ -41,9 +42,6 @@ export interface NewCandidate {
   code: string | null;
 }
 
-/** An attempt as it comes from the designer: what its check said is recorded when it has run. */
-export type NewAttempt = Omit<Attempt, "checked" | "checkSeconds">;
-
 export interface Training {
   at: string;
   protocol: Protocol;
@@ -66,7 +64,7 @@ export interface Filter {
   /** Null: not reviewed. */
   accepted?: boolean | null;
   proposed?: boolean;
-  /** The latest so many. */
+  /** Only so many, the latest. */
   limit?: number;
 }
 
@@ -77,9 +75,12 @@ export function openStore(file: string): StudyStore {
 
 export class StudyStore {
   readonly #db: Database;
+  /** What the novelty index keeps. */
+  readonly fingerprints: Fingerprints;
 
   constructor(db: Database) {
     this.#db = db;
+    this.fingerprints = new Fingerprints(db);
   }
 
   /** Begins the next cycle and returns its number. */
@@ -136,7 +137,8 @@ export class StudyStore {
     ).id;
   }
 
-  addAttempt(id: number, attempt: NewAttempt): void {
+  /** Records a question and its answer. What the check says of it follows by {@link recordCheck}. */
+  addAttempt(id: number, attempt: Attempt): void {
     const { number, prompt, sampling, model, reply, code, failure } = attempt;
     this.#db.run(
       `INSERT INTO attempts (candidate, number, at, model, sampling, prompt_tokens, tokens, seconds, finish, failure, code, reply, prompt)
@@ -187,7 +189,7 @@ export class StudyStore {
     );
   }
 
-  /** Records one training. `figure`: it ran under the study's protocol, so lists show it from now on. */
+  /** Records one training. `figure`: it ran under the study's protocol, so it is the candidate's figure from now on. */
   recordTraining(id: number, protocol: Protocol, result: TrainResult, figure: boolean): void {
     this.#db.transaction(() => {
       const training = this.#db.run(
@@ -229,7 +231,7 @@ export class StudyStore {
   /** How far a candidate has come: what the next step follows from. */
   work(id: number): Work {
     const row = this.#db.get<WorkRow>(
-      `SELECT id, cycle, name, mode, parent, seed, idea, code, outcome, compared, novelty_text, novelty_structure, training
+      `SELECT id, cycle, name, mode, parent, seed, idea, code, outcome, compared, novelty_text, novelty_structure
        FROM candidates WHERE id = ?`,
       id,
     );
@@ -252,7 +254,7 @@ export class StudyStore {
       checked: this.#checked(id),
       failure: fromJson<Failure>(check?.failure ?? null),
       novelty: row.compared ? { text: row.novelty_text, structure: row.novelty_structure } : null,
-      trained: row.training === null ? null : (this.trainings(id).find((t) => t.figure)?.result ?? null),
+      trained: this.trainings(id).find((t) => t.figure)?.result ?? null,
       outcome: row.outcome,
     };
   }
@@ -274,8 +276,11 @@ export class StudyStore {
     return this.#candidates(conditions.join(" AND ") || "true", values, filter.limit ?? -1);
   }
 
-  candidate(id: number): Candidate | null {
-    return this.#candidates("c.id = ?", [id])[0] ?? null;
+  /** @throws UserError "unknown-candidate" */
+  candidate(id: number): Candidate {
+    const [candidate] = this.#candidates("c.id = ?", [id]);
+    if (!candidate) throw unknownCandidate(id);
+    return candidate;
   }
 
   candidateByName(name: string): Candidate | null {
@@ -374,6 +379,27 @@ export class StudyStore {
     this.#review(ids, false, by, reason);
   }
 
+  /** Compared nets of which there are no fingerprints of `version`, oldest first. */
+  *unindexed(version: number): Iterable<{ id: number; code: string; checked: Checked }> {
+    const rows = this.#db.all<{ id: number }>(
+      `SELECT g.candidate AS id FROM graphs g
+       JOIN candidates c ON c.id = g.candidate AND c.compared
+       LEFT JOIN signatures s ON s.candidate = g.candidate AND s.version = ?
+       WHERE s.candidate IS NULL ORDER BY g.candidate`,
+      version,
+    );
+    for (const { id } of rows) {
+      const code = this.code(id);
+      const checked = this.#checked(id);
+      if (code !== null && checked) yield { id, code, checked };
+    }
+  }
+
+  /** Does several steps as one: all are recorded, or none when `work` throws. Faster than one by one, for imports. */
+  transaction<T>(work: () => T): T {
+    return this.#db.transaction(work);
+  }
+
   /** Grows with every change of the record, whichever client made it. Cheap: meant for polling. */
   changes(): number {
     return this.#db.changes();
@@ -456,7 +482,6 @@ interface WorkRow {
   compared: number;
   novelty_text: number | null;
   novelty_structure: number | null;
-  training: number | null;
 }
 
 interface AttemptRow {
@@ -537,7 +562,7 @@ function toCandidate(row: CandidateRow): Candidate {
   };
 }
 
-function unknownCandidate(id: number): UserError {
+export function unknownCandidate(id: number): UserError {
   return new UserError(
     "unknown-candidate",
     `There is no candidate ${id} in this study. "netwright list" shows what there is.`,
