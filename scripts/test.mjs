@@ -1,0 +1,108 @@
+// npm test: installs what is missing, then runs every check and test and sums them up. Stops at the first step that fails.
+import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { ensureBuilt, ensureModules, modernNode, root, run, say } from "./bootstrap.mjs";
+
+await ensureModules();
+await ensureBuilt();
+const reports = mkdtempSync(join(tmpdir(), "netwright-test-"));
+process.on("exit", () => rmSync(reports, { recursive: true, force: true }));
+
+const python = await testPython();
+const bin = join(root, "node_modules", ".bin");
+const env = {
+  ...process.env,
+  PATH: [bin, dirname(modernNode()), process.env.PATH].join(delimiter),
+  NETWRIGHT_TEST_PYTHON: python,
+  // Spinning threads of two processes on the same cores slow each other down tenfold.
+  OMP_WAIT_POLICY: "PASSIVE",
+};
+const inPython = { env, cwd: join(root, "python") };
+const tool = (name) => join(dirname(python), name);
+
+/** The counts of a step: null for a check, which has none. */
+const steps = [
+  { title: "Format and lint (Biome)", command: ["biome", "ci", "."] },
+  { title: "Types (tsc)", command: ["tsc", "--noEmit"] },
+  { title: "Lint (ruff)", command: [tool("ruff"), "check"], options: inPython },
+  { title: "Format (ruff)", command: [tool("ruff"), "format", "--check"], options: inPython },
+  { title: "Types (mypy)", command: [tool("mypy")], options: inPython },
+  {
+    title: "Python tests (pytest)",
+    command: [tool("pytest"), `--junitxml=${join(reports, "pytest.xml")}`],
+    options: inPython,
+    counts: () => pytestCounts(readFileSync(join(reports, "pytest.xml"), "utf8")),
+  },
+  {
+    title: "Tests (vitest)",
+    command: [
+      "vitest",
+      "run",
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${join(reports, "vitest.json")}`,
+    ],
+    counts: () => vitestCounts(JSON.parse(readFileSync(join(reports, "vitest.json"), "utf8"))),
+  },
+];
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+const summary = [];
+let exitCode = 0;
+for (const { title, command, options = { env }, counts } of steps) {
+  if (exitCode !== 0) {
+    summary.push(`not run  ${title}`);
+    continue;
+  }
+  process.stdout.write(`\n== ${title}\n`);
+  const started = performance.now();
+  exitCode = await run(command[0], command.slice(1), options);
+  const found = readCounts(counts);
+  // A check that fails, or a runner that breaks outside its tests, counts as one failure.
+  if (exitCode !== 0 && found.failed === 0) found.failed = 1;
+  for (const key of Object.keys(total)) total[key] += found[key];
+  const seconds = Math.round((performance.now() - started) / 1000);
+  const figures = counts ? `: ${found.passed} passed, ${found.failed} failed, ${found.skipped} skipped` : "";
+  summary.push(`${exitCode === 0 ? "ok     " : "FAILED "}  ${title}${figures} (${seconds} s)`);
+}
+process.stdout.write(`\n== Summary\n${summary.join("\n")}\n\n`);
+process.stdout.write(
+  `${total.passed} passed, ${total.failed} failed${total.skipped ? `, ${total.skipped} skipped` : ""}\n`,
+);
+process.exitCode = exitCode;
+
+/** Makes the Python environment for tests and returns its interpreter. */
+async function testPython() {
+  const answer = join(reports, "python");
+  const code = await run(
+    modernNode(),
+    ["--experimental-strip-types", "--disable-warning=ExperimentalWarning", "tests/support/install-python.ts"],
+    { stdout: openSync(answer, "w") },
+  );
+  if (code !== 0) {
+    say("\n0 passed, 1 failed");
+    process.exit(code);
+  }
+  return readFileSync(answer, "utf8").trim();
+}
+
+function readCounts(counts) {
+  try {
+    return counts?.() ?? { passed: 0, failed: 0, skipped: 0 };
+  } catch {
+    // The runner ended before it wrote its report; its exit code tells.
+    return { passed: 0, failed: 0, skipped: 0 };
+  }
+}
+
+function pytestCounts(xml) {
+  const figure = (name) => Number(new RegExp(`<testsuite [^>]*\\b${name}="(\\d+)"`).exec(xml)?.[1]);
+  const failed = figure("errors") + figure("failures");
+  const skipped = figure("skipped");
+  return { passed: figure("tests") - failed - skipped, failed, skipped };
+}
+
+function vitestCounts({ numPassedTests, numFailedTests, numPendingTests, numTodoTests }) {
+  return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests + numTodoTests };
+}
