@@ -1,4 +1,4 @@
-import { packSignature, signatureOf } from "./minhash.ts";
+import { packSignature, type Signature } from "./minhash.ts";
 import type { HashSet } from "./sets.ts";
 
 /**
@@ -7,8 +7,7 @@ import type { HashSet } from "./sets.ts";
  */
 export const FINGERPRINT_VERSION = 1;
 
-export const MEASURES = ["text", "structure"] as const;
-export type Measure = (typeof MEASURES)[number];
+export type Measure = "text" | "structure";
 
 /** What is stored of a net under one measure; opaque to the store. */
 export interface Fingerprint {
@@ -28,11 +27,8 @@ export interface FingerprintStore {
   put(id: number, version: number, fingerprints: Record<Measure, Fingerprint>): void;
 }
 
-export function fingerprintOf(set: HashSet): Fingerprint {
-  return {
-    hashes: new Uint8Array(set.buffer, set.byteOffset, set.byteLength),
-    signature: packSignature(signatureOf(set)),
-  };
+export function fingerprintOf(set: HashSet, signature: Signature): Fingerprint {
+  return { hashes: new Uint8Array(set.buffer, set.byteOffset, set.byteLength), signature: packSignature(signature) };
 }
 
 /** The set in a fingerprint's hashes. */

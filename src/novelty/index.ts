@@ -1,15 +1,8 @@
 /** How much a net is like those seen before: the measures `text` and `structure`, and the index over both. */
 import type { NoveltyIndex } from "../study/ports.ts";
 import type { Checked, Similarity } from "../study/types.ts";
-import {
-  FINGERPRINT_VERSION,
-  type FingerprintStore,
-  fingerprintOf,
-  MEASURES,
-  type Measure,
-  setFrom,
-} from "./fingerprints.ts";
-import { unpackSignature } from "./minhash.ts";
+import { FINGERPRINT_VERSION, type FingerprintStore, fingerprintOf, type Measure, setFrom } from "./fingerprints.ts";
+import { type Signature, signatureOf, unpackSignature } from "./minhash.ts";
 import { type HashSet, jaccard } from "./sets.ts";
 import { SimilarityIndex } from "./similarity-index.ts";
 import { structureSet } from "./structure.ts";
@@ -51,23 +44,51 @@ export function openNoveltyIndex(store: FingerprintStore): StoredNoveltyIndex {
     }
     return index;
   };
-  const indexes = { text: open("text"), structure: open("structure") };
+  const indexes: Record<Measure, SimilarityIndex> = { text: open("text"), structure: open("structure") };
+
+  /** A net is looked for, then added: what both need is worked out once. */
+  const sketches = new WeakMap<Net, Record<Measure, Sketch>>();
+  const sketch = (net: Net): Record<Measure, Sketch> => {
+    const made = sketches.get(net) ?? sketchesOf(net);
+    sketches.set(net, made);
+    return made;
+  };
+
   return {
     version: FINGERPRINT_VERSION,
     get size() {
       return known.size;
     },
     nearest(net) {
-      const sets = setsOf(net);
-      return { text: indexes.text.nearest(sets.text), structure: indexes.structure.nearest(sets.structure) };
+      const { text, structure } = sketch(net);
+      return {
+        text: indexes.text.nearest(text.set, text.signature),
+        structure: indexes.structure.nearest(structure.set, structure.signature),
+      };
     },
     add(id, net) {
       if (known.has(id)) return;
-      const sets = setsOf(net);
-      const fingerprints = { text: fingerprintOf(sets.text), structure: fingerprintOf(sets.structure) };
-      store.put(id, FINGERPRINT_VERSION, fingerprints);
-      for (const measure of MEASURES) indexes[measure].add(id, unpackSignature(fingerprints[measure].signature));
+      const { text, structure } = sketch(net);
+      store.put(id, FINGERPRINT_VERSION, {
+        text: fingerprintOf(text.set, text.signature),
+        structure: fingerprintOf(structure.set, structure.signature),
+      });
+      indexes.text.add(id, text.signature);
+      indexes.structure.add(id, structure.signature);
       known.add(id);
     },
+  };
+}
+
+interface Sketch {
+  set: HashSet;
+  signature: Signature;
+}
+
+function sketchesOf(net: Net): Record<Measure, Sketch> {
+  const { text, structure } = setsOf(net);
+  return {
+    text: { set: text, signature: signatureOf(text) },
+    structure: { set: structure, signature: signatureOf(structure) },
   };
 }

@@ -86,12 +86,11 @@ export function unpackSignature(stored: Uint8Array): Signature {
 
 /** How many of the PERMUTATIONS bits agree, of words that start at `at` in `many`. */
 export function agreeingBits(bits: Int32Array, many: Int32Array, at: number): number {
-  let nibbles = 0;
   let count = 0;
   for (let word = 0; word < BIT_WORDS; word++) {
     let x = (bits[word] as number) ^ (many[at + word] as number);
     x -= (x >>> 1) & 0x55555555;
-    nibbles = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
+    const nibbles = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
     count += (nibbles & 0x0f0f0f0f) + ((nibbles >>> 4) & 0x0f0f0f0f);
   }
   const halves = (count & 0x00ff00ff) + ((count >>> 8) & 0x00ff00ff);

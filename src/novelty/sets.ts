@@ -34,9 +34,10 @@ export function jaccard(a: HashSet, b: HashSet): number {
   for (let i = 0, j = 0; i < a.length && j < b.length; ) {
     const x = a[i] as number;
     const y = b[j] as number;
-    if (x === y) shared++;
-    if (x <= y) i++;
-    if (y <= x) j++;
+    // Added, not branched on: which is smaller cannot be predicted.
+    shared += Number(x === y);
+    i += Number(x <= y);
+    j += Number(y <= x);
   }
   const either = a.length + b.length - shared;
   return either === 0 ? 1 : shared / either;

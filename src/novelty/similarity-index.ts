@@ -1,12 +1,5 @@
 import type { Neighbour } from "../study/ports.ts";
-import {
-  agreeingBits,
-  agreeingBytes,
-  PERMUTATIONS,
-  type Signature,
-  signatureOf,
-  similarityEstimate,
-} from "./minhash.ts";
+import { agreeingBits, agreeingBytes, PERMUTATIONS, type Signature, similarityEstimate } from "./minhash.ts";
 import { type HashSet, jaccard } from "./sets.ts";
 
 /** Sets whose 8-bit signatures are read, best by their 1-bit signatures. */
@@ -54,36 +47,35 @@ export class SimilarityIndex {
     if (!this.#byDigest.has(signature.digest)) this.#byDigest.set(signature.digest, id);
   }
 
-  /** The most similar set and its exact Jaccard similarity; null when the index is empty. Of equal sets, the first added. */
-  nearest(set: HashSet): Neighbour | null {
-    const signature = signatureOf(set);
+  /**
+   * The set most similar to `set`, whose signature is given, and their exact Jaccard similarity; null when the index is empty.
+   * Of equal sets, the first added.
+   */
+  nearest(set: HashSet, signature: Signature): Neighbour | null {
     const twin = this.#byDigest.get(signature.digest);
     if (twin !== undefined && jaccard(set, this.#read(twin)) === 1) return { id: twin, similarity: 1 };
 
+    const byAgreement: number[][] = Array.from({ length: PERMUTATIONS + 1 }, () => []);
+    for (const at of this.#shortlist(signature.bits)) {
+      byAgreement[agreeingBytes(signature.bytes, this.#bytes, at * signature.bytes.length)]?.push(at);
+    }
     let best: Neighbour | null = null;
     let read = 0;
-    for (const { at, estimate } of this.#ranked(signature)) {
-      const similarity = best?.similarity ?? -1;
-      const deviation = Math.sqrt((similarity * (1 - similarity)) / PERMUTATIONS);
-      if (best && (read === MAX_READ || estimate + MARGIN * deviation < similarity)) break;
-      const size = this.#sizes[at] as number;
-      if (Math.min(size, set.length) / Math.max(size, set.length) <= similarity) continue;
-      const id = this.#ids[at] as number;
-      const exact = jaccard(set, this.#read(id));
-      read++;
-      if (exact > similarity) best = { id, similarity: exact };
+    for (let agreeing = PERMUTATIONS; agreeing >= 0; agreeing--) {
+      for (const at of byAgreement[agreeing] as number[]) {
+        const similarity = best?.similarity ?? -1;
+        const deviation = Math.sqrt(Math.max(0, similarity * (1 - similarity)) / PERMUTATIONS);
+        if (best && (read === MAX_READ || similarityEstimate(agreeing) + MARGIN * deviation < similarity)) return best;
+        // No set of this size can be more similar.
+        const size = this.#sizes[at] as number;
+        if (Math.min(size, set.length) / Math.max(size, set.length) <= similarity) continue;
+        const id = this.#ids[at] as number;
+        const exact = jaccard(set, this.#read(id));
+        read++;
+        if (exact > similarity) best = { id, similarity: exact };
+      }
     }
     return best;
-  }
-
-  /** The shortlist, best first by the 8-bit estimate. */
-  #ranked(signature: Signature): { at: number; estimate: number }[] {
-    return this.#shortlist(signature.bits)
-      .map((at) => ({
-        at,
-        estimate: similarityEstimate(agreeingBytes(signature.bytes, this.#bytes, at * signature.bytes.length)),
-      }))
-      .sort((a, b) => b.estimate - a.estimate || a.at - b.at);
   }
 
   /** Positions of the SHORTLIST sets that agree in the most bits. */
