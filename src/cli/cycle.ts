@@ -1,7 +1,7 @@
-import { prepareArchive, runCycle } from "../engine/cycle.ts";
-import { startLoop } from "../engine/engine.ts";
+import { Step } from "../engine/protocol.ts";
 import type { DesignMode } from "../study/types.ts";
 import type { Context } from "./context.ts";
+import { withEngine } from "./engine.ts";
 import { candidateTable, printJson, printText, summaryLine } from "./output.ts";
 
 interface CycleOptions {
@@ -12,27 +12,10 @@ interface CycleOptions {
 }
 
 export async function cycleCommand(context: Context, options: CycleOptions): Promise<void> {
-  const { emit, signal } = context;
-  const study = context.study();
-  const running = await startLoop(study, { designer: true }, emit, signal);
-  try {
-    const { loop, designer } = running;
-    if (!designer) throw new Error("the loop started without a designer");
-    await prepareArchive(loop, signal);
-    const { summary, candidates } = await runCycle(
-      loop,
-      designer,
-      {
-        candidates: options.candidates,
-        mode: options.mode ?? study.config.designer.mode,
-        seed: options.seed ?? study.config.protocol.seed,
-        resume: options.resume === true,
-      },
-      signal,
-    );
-    if (context.json) printJson({ type: "cycle", cycle: summary.cycle, candidates });
-    else printText(`${candidateTable(candidates)}\n\n${summaryLine(summary)}`);
-  } finally {
-    await running.close();
-  }
+  const { candidates, mode = null, seed = null, resume = false } = options;
+  const result = await withEngine(context, (engine) =>
+    engine.request(Step, { candidates, mode, seed, resume }, context.signal),
+  );
+  if (context.json) printJson({ type: "cycle", cycle: result.cycle, candidates: result.candidates });
+  else printText(`${candidateTable(result.candidates)}\n\n${summaryLine(result.summary)}`);
 }

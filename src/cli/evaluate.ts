@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { startTrainer } from "../engine/engine.ts";
+import { measure } from "../engine/evaluate.ts";
 import { fileError, readStudyConfig } from "../engine/study.ts";
 import { similarity } from "../novelty/index.ts";
 import { parseStudyConfig, protocolOf, type StudyConfig, type StudyConfigInput } from "../study/config.ts";
 import { type Trainer, UserError } from "../study/ports.ts";
-import type { Accuracy, Failure } from "../study/types.ts";
 import type { Context } from "./context.ts";
 import { duration, percent, printJson, printText } from "./output.ts";
 import { dataOption } from "./setup.ts";
@@ -17,35 +17,22 @@ export async function evaluateCommand(
   const { emit, signal } = context;
   const code = readNet(file);
   const { config, dir } = measuringConfig(context, options);
-  const protocol = protocolOf(config);
   const trainer = await startTrainer(config, dir, emit, signal);
   try {
-    emit({ type: "ready", designer: null, trainer: trainer.info });
-    const check = await trainer.check(code, signal);
-    const train = check.ok
-      ? await trainer.train(code, protocol, signal, (p) => emit({ type: "training", id: 0, ...p }))
-      : null;
-    const failure: Failure | null = !check.ok ? check.failure : train && !train.ok ? train.failure : null;
-    const accuracy: Accuracy = train?.accuracy ?? { validation: null, test: null };
-    const result = {
-      type: "evaluation",
-      file,
-      outcome: failure?.outcome ?? "valid",
-      error: failure && { message: failure.message, line: failure.line, source: failure.source },
-      parameters: check.ok ? check.checked.parameters : check.parameters,
-      accuracy,
-      seconds: { check: check.seconds, train: train?.seconds ?? 0 },
-      protocol,
-    };
-    if (context.json) printJson(result);
-    else {
-      const where = failure?.line ? `\n${file}:${failure.line}: ${failure.source?.trim() ?? ""}` : "";
-      const figures =
-        `${result.parameters?.toLocaleString("en") ?? "?"} parameters; accuracy validation ${percent(accuracy.validation)}, ` +
-        `test ${percent(accuracy.test)}; ${duration(result.seconds.train)}`;
-      printText(failure ? `${failure.outcome}: ${failure.message}${where}` : `valid: ${figures}`);
+    const result = await measure(trainer, code, protocolOf(config), signal, emit);
+    const { outcome, error, parameters, accuracy, seconds } = result;
+    if (context.json) printJson({ type: "evaluation", file, ...result });
+    else if (error) {
+      printText(
+        `${outcome}: ${error.message}${error.line ? `\n${file}:${error.line}: ${error.source?.trim() ?? ""}` : ""}`,
+      );
+    } else {
+      printText(
+        `valid: ${parameters?.toLocaleString("en")} parameters; accuracy validation ${percent(accuracy.validation)}, ` +
+          `test ${percent(accuracy.test)}; ${duration(seconds.train)}`,
+      );
     }
-    if (failure) process.exitCode = 1;
+    if (outcome !== "valid") process.exitCode = 1;
   } finally {
     await trainer.close();
   }

@@ -1,7 +1,8 @@
-import { prepareArchive } from "../engine/cycle.ts";
-import { startLoop } from "../engine/engine.ts";
-import { exportAccepted, importNets } from "../engine/exchange.ts";
+import { resolve } from "node:path";
+import { exportAccepted } from "../engine/exchange.ts";
+import { ImportLemur } from "../engine/protocol.ts";
 import type { Context } from "./context.ts";
+import { withEngine } from "./engine.ts";
 import { candidateTable, printJson, printText } from "./output.ts";
 
 export async function exportCommand(context: Context, options: { lemur: string }): Promise<void> {
@@ -12,17 +13,13 @@ export async function exportCommand(context: Context, options: { lemur: string }
 }
 
 export async function importCommand(context: Context, options: { lemur: string }): Promise<void> {
-  const { emit, signal } = context;
-  const study = context.study();
-  const { ids, skipped } = await importNets(study, options.lemur);
-  for (const { file, why } of skipped) emit({ type: "note", message: `Left out ${file}: ${why}` });
-  const running = await startLoop(study, { designer: false }, emit, signal);
-  try {
-    await prepareArchive(running.loop, signal);
-  } finally {
-    await running.close();
+  const dir = resolve(options.lemur);
+  const result = await withEngine(context, (engine) => engine.request(ImportLemur, { dir }, context.signal));
+  if (context.json) {
+    printJson(result);
+    return;
   }
-  const candidates = ids.map((id) => study.store.candidate(id));
-  if (context.json) printJson({ candidates, skipped });
-  else printText(`${candidateTable(candidates)}\n\nImported ${ids.length} nets, left out ${skipped.length}.`);
+  const skipped = result.skipped.map(({ file, why }) => `Left out ${file}: ${why}\n`).join("");
+  if (result.candidates.length > 0) printText(candidateTable(result.candidates));
+  printText(`${skipped}Imported ${result.candidates.length} nets, left out ${result.skipped.length}.`);
 }

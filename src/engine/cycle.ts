@@ -66,7 +66,8 @@ export async function runCycle(
       `Cycle ${open.cycle} was interrupted. Continue it with: netwright cycle --resume`,
     );
   }
-  const cycle = open?.cycle ?? store.beginCycle(options);
+  const cycle =
+    open?.cycle ?? store.beginCycle({ mode: options.mode, planned: options.candidates, seed: options.seed });
   const { mode, planned, seed } = open ?? { mode: options.mode, planned: options.candidates, seed: options.seed };
   emit({ type: "cycle-started", cycle, mode, planned, resumed: open !== null });
   planCandidates(loop, { cycle, mode, planned, seed });

@@ -1,4 +1,4 @@
-/** Composes the loop: takes the study's lock and starts the trainer, the novelty index and, when asked for, the designer. */
+/** Composes the loop: starts the trainer, the novelty index and, when asked for, the designer. */
 import { join, resolve } from "node:path";
 import { openDesigner } from "../designer/index.ts";
 import { openNoveltyIndex } from "../novelty/index.ts";
@@ -9,7 +9,7 @@ import { ensurePython } from "../trainer/environment.ts";
 import { openTrainer } from "../trainer/index.ts";
 import type { Loop } from "./cycle.ts";
 import type { Emit } from "./events.ts";
-import { lockStudy } from "./lock.ts";
+
 import { netwrightHome, pythonPackage } from "./paths.ts";
 import { addSeeds } from "./seeds.ts";
 import type { Study } from "./study.ts";
@@ -28,11 +28,9 @@ export async function startLoop(
   emit: Emit,
   signal: AbortSignal,
 ): Promise<RunningLoop> {
-  const lock = lockStudy(study.stateDir);
   const opened: { close(): Promise<void> }[] = [];
   const close = async () => {
     await Promise.allSettled(opened.map((part) => part.close()));
-    lock.release();
   };
   const keep = async <T extends { close(): Promise<void> }>(starting: Promise<T>): Promise<T> => {
     const part = await starting;

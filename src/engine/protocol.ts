@@ -4,7 +4,6 @@
  * State reaches a client as one snapshot and then numbered changes: `changes.number` is one more than the last number seen. A client
  * that sees a gap asks for a new snapshot.
  */
-import { NotificationType, RequestType, RequestType0 } from "vscode-jsonrpc";
 import type { DesignerInfo, TrainerInfo } from "../study/ports.ts";
 import type {
   Accuracy,
@@ -109,6 +108,11 @@ export interface Evaluation {
   protocol: Protocol;
 }
 
+export interface ImportResult {
+  candidates: Candidate[];
+  skipped: { file: string; why: string }[];
+}
+
 /** Everything about one candidate. */
 export interface Detail {
   candidate: Candidate;
@@ -121,27 +125,46 @@ export interface ErrorData {
   code: string;
 }
 
-export const Hello = new RequestType<{ protocolVersion: number }, { protocolVersion: number; pid: number }, ErrorData>(
-  "hello",
-);
-export const GetSnapshot = new RequestType0<Snapshot, ErrorData>("snapshot");
-/** Runs one cycle; answers when it ended. Cancelling the request stops the cycle, as `Stop` does. */
-export const Step = new RequestType<StepParameters, StepResult, ErrorData>("step");
-/** Stops whatever runs; answers when it has stopped. Recorded steps are kept, the cycle can be resumed. */
-export const Stop = new RequestType0<void, ErrorData>("stop");
-export const Accept = new RequestType<{ ids: number[] }, Candidate[], ErrorData>("accept");
-export const Reject = new RequestType<{ ids: number[]; reason: string | null }, Candidate[], ErrorData>("reject");
-export const GetDetail = new RequestType<{ id: number }, Detail, ErrorData>("detail");
-export const Evaluate = new RequestType<EvaluationParameters, Evaluation, ErrorData>("evaluate");
-/** Trains a candidate again under the study's protocol; the new figure counts. */
-export const EvaluateAgain = new RequestType<{ id: number }, Candidate, ErrorData>("evaluateAgain");
-export const ExportLemur = new RequestType<{ dir: string }, { nets: number; files: number }, ErrorData>("exportLemur");
-/** Subscribes to the text of one candidate as it is written (null: to none); answers with what is written so far. */
-export const WatchText = new RequestType<{ id: number | null }, { text: string }, ErrorData>("watchText");
-/** Ends the engine when nothing runs, or at once with `force`. */
-export const Shutdown = new RequestType<{ force: boolean }, void, ErrorData>("shutdown");
+/** A request's name, with the types of its parameters and its answer. */
+export interface Call<P, R> {
+  method: string;
+  /** Never there: carries the types. */
+  types?: [P, R];
+}
+const call = <P, R>(method: string): Call<P, R> => ({ method });
 
-export const DidChange = new NotificationType<Changes>("changes");
-export const DidWrite = new NotificationType<{ id: number; piece: string }>("text");
+/** A notification's name, with the type of what it carries. */
+export interface Notice<P> {
+  method: string;
+  types?: P;
+}
+const notice = <P>(method: string): Notice<P> => ({ method });
+
+/** Codes of error responses: `FAILED` carries {@link ErrorData}; `CANCELLED` is the one that the Language Server Protocol gave a number. */
+export const FAILED = 1;
+export const CANCELLED = -32800;
+
+export const Hello = call<{ protocolVersion: number }, { protocolVersion: number; pid: number }>("hello");
+export const GetSnapshot = call<null, Snapshot>("snapshot");
+/** Runs one cycle; answers when it ended. Cancelling the request stops the cycle, as `Stop` does. */
+export const Step = call<StepParameters, StepResult>("step");
+/** Stops whatever runs; answers when it has stopped. Recorded steps are kept, the cycle can be resumed. */
+export const Stop = call<null, void>("stop");
+export const Accept = call<{ ids: number[] }, Candidate[]>("accept");
+export const Reject = call<{ ids: number[]; reason: string | null }, Candidate[]>("reject");
+export const GetDetail = call<{ id: number }, Detail>("detail");
+export const Evaluate = call<EvaluationParameters, Evaluation>("evaluate");
+/** Trains a candidate again under the study's protocol; the new figure counts. */
+export const EvaluateAgain = call<{ id: number }, Candidate>("evaluateAgain");
+export const ExportLemur = call<{ dir: string }, { nets: number; files: number }>("exportLemur");
+/** Reads the nets of a LEMUR folder into cycle 0 and measures them. */
+export const ImportLemur = call<{ dir: string }, ImportResult>("importLemur");
+/** Subscribes to the text of one candidate as it is written (null: to none); answers with what is written so far. */
+export const WatchText = call<{ id: number | null }, { text: string }>("watchText");
+/** Ends the engine when nothing runs, or at once with `force`. */
+export const Shutdown = call<{ force: boolean }, void>("shutdown");
+
+export const DidChange = notice<Changes>("changes");
+export const DidWrite = notice<{ id: number; piece: string }>("text");
 /** The same events as a loop in this process would emit, for clients that show a running log. */
-export const DidHappen = new NotificationType<EngineEvent>("event");
+export const DidHappen = notice<EngineEvent>("event");

@@ -1,0 +1,208 @@
+/** A client's side: finds a study's engine or starts it, and asks it. */
+import { spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, rmSync, statSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { CancellationTokenSource, type MessageConnection, ResponseError } from "vscode-jsonrpc";
+import { createMessageConnection, SocketMessageReader, SocketMessageWriter } from "vscode-jsonrpc/node";
+import { UserError } from "../study/ports.ts";
+import { engineAddress } from "./address.ts";
+import * as rpc from "./protocol.ts";
+import { fileError } from "./study.ts";
+
+/** A process that loads a few files and opens a database: far below this on any machine. */
+const START_MILLISECONDS = 30_000;
+const LOG_BYTES = 2 ** 20;
+
+export interface EngineOptions {
+  /** The study's folder. */
+  dir: string;
+  /** The engine's program: dist/engine.js. */
+  program: string;
+  /** Called with a line when something happens that a log should hold. */
+  log?: (line: string) => void;
+}
+
+export class EngineClient {
+  readonly #connection: MessageConnection;
+  /** True when this client started the engine. */
+  readonly started: boolean;
+
+  private constructor(connection: MessageConnection, started: boolean) {
+    this.#connection = connection;
+    this.started = started;
+  }
+
+  /**
+   * Connects to the study's engine, and starts it first when none runs.
+   * @throws UserError as the engine's start says ("study-config", "store-damaged", "read-only", ...), "engine-busy" when one of
+   * another version is at work, "engine-start" when it does not come up.
+   */
+  static async open(options: EngineOptions, signal: AbortSignal): Promise<EngineClient> {
+    for (let replaced = false; ; replaced = true) {
+      const running = await EngineClient.connect(options.dir);
+      const client = running ?? (await start(options, signal));
+      if ((await client.#version()) === rpc.PROTOCOL_VERSION) return client;
+      // One of another version is asked to end; one that is at work is left alone.
+      await client.request(rpc.Shutdown, { force: false }, signal).catch(() => undefined);
+      client.close();
+      if (replaced || !(await isGone(options.dir, signal))) {
+        throw new UserError(
+          "engine-busy",
+          "An engine of another Netwright version is at work on this study. Wait until its cycle has ended, or stop it there.",
+        );
+      }
+    }
+  }
+
+  /** Connects to the study's engine; null when none runs. */
+  static async connect(dir: string): Promise<EngineClient | null> {
+    const socket = await reach(engineAddress(dir));
+    return socket ? EngineClient.over(socket, false) : null;
+  }
+
+  static over(socket: Socket, started: boolean): EngineClient {
+    const connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
+    // A broken pipe is told by onClose.
+    connection.onError(() => connection.dispose());
+    connection.listen();
+    return new EngineClient(connection, started);
+  }
+
+  /** Asks; cancelling asks the engine to stop that work. Failures come back as the UserError or AbortError that the engine met. */
+  async request<P, R>(call: rpc.Call<P, R>, parameters: P, signal?: AbortSignal): Promise<R> {
+    const cancellation = new CancellationTokenSource();
+    const cancel = () => cancellation.cancel();
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      return await this.#connection.sendRequest<R>(call.method, parameters, cancellation.token);
+    } catch (error) {
+      throw localError(error);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      cancellation.dispose();
+    }
+  }
+
+  on<P>(notice: rpc.Notice<P>, handle: (message: P) => void): void {
+    this.#connection.onNotification(notice.method, handle);
+  }
+
+  /** The engine ended, or the connection broke. */
+  onClose(handle: () => void): void {
+    this.#connection.onClose(handle);
+  }
+
+  close(): void {
+    this.#connection.end();
+    this.#connection.dispose();
+  }
+
+  async #version(): Promise<number> {
+    const { protocolVersion } = await this.request(rpc.Hello, { protocolVersion: rpc.PROTOCOL_VERSION });
+    return protocolVersion;
+  }
+}
+
+function localError(error: unknown): unknown {
+  if (!(error instanceof ResponseError)) {
+    return new UserError(
+      "engine-gone",
+      "The engine ended. Start it again by repeating the command; nothing recorded is lost.",
+      { cause: error },
+    );
+  }
+  if (error.code === rpc.CANCELLED) return new DOMException("Cancelled", "AbortError");
+  const code = (error.data as rpc.ErrorData | undefined)?.code;
+  return code ? new UserError(code, error.message) : error;
+}
+
+/** Resolves with an open socket, or null when nobody listens there. */
+function reach(address: string): Promise<Socket | null> {
+  return new Promise((resolve) => {
+    const socket = connect(address);
+    socket.once("connect", () => {
+      socket.removeAllListeners("error");
+      resolve(socket);
+    });
+    socket.once("error", () => resolve(null));
+  });
+}
+
+async function isGone(dir: string, signal: AbortSignal): Promise<boolean> {
+  const address = engineAddress(dir);
+  for (let waited = 0; waited < 5000; waited += 100) {
+    const socket = await reach(address);
+    if (!socket) return true;
+    socket.destroy();
+    await delay(100, undefined, { signal });
+  }
+  return false;
+}
+
+/** Starts the engine as a process of its own, which outlives this one, and waits until it answers. */
+async function start(options: EngineOptions, signal: AbortSignal): Promise<EngineClient> {
+  const log = openLog(options.dir);
+  // In an editor's process, execPath is the editor: this variable makes it a plain Node.
+  const child = spawn(process.execPath, [options.program, options.dir], {
+    detached: true,
+    stdio: ["ignore", log, log, "pipe"],
+    env: { ...process.env, ELECTRON_RUN_AS_NODE: "1" },
+    windowsHide: true,
+  });
+  closeSync(log);
+  child.unref();
+  const report = child.stdio[3] as Readable;
+  let said = "";
+  report.setEncoding("utf8").on("data", (text: string) => {
+    said += text;
+  });
+  let gone: string | null = null;
+  child.once("error", (error) => {
+    gone = error.message;
+  });
+  child.once("exit", (code, killedBy) => {
+    gone = `it ended with ${killedBy ?? `exit code ${code}`}`;
+  });
+  const address = engineAddress(options.dir);
+  try {
+    for (let waited = 0; waited < START_MILLISECONDS; waited += 50) {
+      const socket = await reach(address);
+      if (socket) return EngineClient.over(socket, true);
+      const failure = startFailure(said);
+      // Somebody else's engine took the study in the meantime: it will answer.
+      if (failure && failure.code !== "study-busy") throw new UserError(failure.code, failure.message);
+      if (gone && !failure) {
+        throw new UserError("engine-start", `The engine did not start: ${gone}. Its log is ${logFile(options.dir)}`);
+      }
+      await delay(50, undefined, { signal });
+    }
+    throw new UserError("engine-start", `The engine did not answer in time. Its log is ${logFile(options.dir)}`);
+  } finally {
+    report.destroy();
+  }
+}
+
+/** What an engine that cannot start says on descriptor 3: one line of JSON. */
+function startFailure(said: string): { code: string; message: string } | null {
+  const end = said.indexOf("\n");
+  if (end < 0) return null;
+  const { code, message } = JSON.parse(said.slice(0, end)) as { code: string; message: string };
+  return { code, message };
+}
+
+const logFile = (dir: string) => join(dir, ".netwright", "engine.log");
+
+function openLog(dir: string): number {
+  const file = logFile(dir);
+  try {
+    mkdirSync(join(dir, ".netwright"), { recursive: true });
+    if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > LOG_BYTES) rmSync(file);
+    return openSync(file, "a");
+  } catch (error) {
+    throw fileError(error, `write to ${dir}`);
+  }
+}

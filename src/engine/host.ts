@@ -1,0 +1,358 @@
+/** The engine of one study: what it can be asked, one piece of work at a time, and the state that its clients see. */
+import { protocolOf, type StudyConfig } from "../study/config.ts";
+import { isCancellation, UserError } from "../study/ports.ts";
+import type { Candidate } from "../study/types.ts";
+import { prepareArchive, runCycle } from "./cycle.ts";
+import { type RunningLoop, startLoop, startTrainer } from "./engine.ts";
+import { measure } from "./evaluate.ts";
+import type { EngineEvent } from "./events.ts";
+import { exportAccepted, importNets } from "./exchange.ts";
+import type {
+  Activity,
+  Change,
+  Detail,
+  Evaluation,
+  EvaluationParameters,
+  ImportResult,
+  Snapshot,
+  StepParameters,
+  StepResult,
+  StudyView,
+  Underway,
+} from "./protocol.ts";
+import { clearRunning, markRunning, readRunning } from "./running.ts";
+import { readStudyConfig, type Study } from "./study.ts";
+
+/** A model and a worker that nobody uses give their memory back after this long. */
+const WARM_MILLISECONDS = 120_000;
+
+export interface Listener {
+  changes(changes: Change[]): void;
+  event(event: EngineEvent): void;
+}
+
+/** Work under way: what stops it, and its end. */
+interface Job {
+  stop: AbortController;
+  ended: Promise<unknown>;
+}
+
+export class EngineHost {
+  readonly #study: Study;
+  readonly #listener: Listener;
+  #config: StudyConfig;
+  #warm: { loop: RunningLoop; config: string } | null = null;
+  #cooling: NodeJS.Timeout | undefined;
+  #job: Job | null = null;
+  #activity: Activity;
+  readonly #underway = new Map<number, Underway>();
+  readonly #texts = new Map<number, string>();
+
+  constructor(study: Study, listener: Listener) {
+    this.#study = study;
+    this.#listener = listener;
+    this.#config = study.config;
+    this.#activity = {
+      state: "idle",
+      setup: null,
+      cycle: null,
+      mode: null,
+      progress: null,
+      underway: [],
+      designer: null,
+      trainer: null,
+      error: null,
+      interrupted: study.store.openCycle()?.cycle ?? null,
+    };
+  }
+
+  get busy(): boolean {
+    return this.#job !== null;
+  }
+
+  snapshot(): Omit<Snapshot, "number"> {
+    const { store } = this.#study;
+    return { study: this.#view(), activity: this.#activity, cycles: store.cycles(), candidates: store.list() };
+  }
+
+  /** What is written so far of a candidate that is being designed. */
+  text(id: number): string {
+    return this.#texts.get(id) ?? "";
+  }
+
+  /** Continues a cycle that a killed engine left behind; one that was stopped on purpose waits for its user. */
+  resumeIfKilled(): void {
+    const parameters = readRunning(this.#study.stateDir);
+    if (!parameters) return;
+    // A failure shows in the activity, where it belongs: nobody waits for this call.
+    this.step({ ...parameters, resume: true }).catch(() => undefined);
+  }
+
+  /** Runs one cycle; when one is running already, its result. */
+  step(parameters: StepParameters): Promise<StepResult> {
+    if (this.#running) return this.#running;
+    this.#running = this.#work(async (signal) => {
+      this.#configure();
+      const { config } = this;
+      markRunning(this.#study.stateDir, parameters);
+      const { loop, designer } = await this.#loop(true, signal);
+      if (!designer) throw new Error("the loop started without a designer");
+      this.#set({ state: "running" });
+      await prepareArchive(loop, signal);
+      const options = {
+        candidates: parameters.candidates,
+        mode: parameters.mode ?? config.designer.mode,
+        seed: parameters.seed ?? config.protocol.seed,
+        resume: parameters.resume,
+      };
+      const { summary, candidates } = await runCycle(loop, designer, options, signal);
+      return { cycle: summary.cycle, summary, candidates };
+    }).finally(() => {
+      clearRunning(this.#study.stateDir);
+      this.#running = null;
+    });
+    return this.#running;
+  }
+  #running: Promise<StepResult> | null = null;
+
+  /** Stops what runs, and answers when it has stopped. */
+  async stop(): Promise<void> {
+    if (!this.#job) return;
+    this.#set({ state: "stopping" });
+    this.#job.stop.abort();
+    await this.#job.ended.catch(() => undefined);
+  }
+
+  accept(ids: number[]): Candidate[] {
+    this.#study.store.accept(ids, "user");
+    return this.#reviewed(ids);
+  }
+
+  reject(ids: number[], reason: string | null): Candidate[] {
+    this.#study.store.reject(ids, "user", reason);
+    return this.#reviewed(ids);
+  }
+
+  detail(id: number): Detail {
+    const { store } = this.#study;
+    return { candidate: this.#candidate(id), code: store.code(id), attempts: store.attempts(id) };
+  }
+
+  evaluate(parameters: EvaluationParameters): Promise<Evaluation> {
+    return this.#work(async (signal) => {
+      this.#configure();
+      const protocolName = parameters.protocol ?? this.config.protocol.name;
+      const config: StudyConfig = {
+        ...this.config,
+        data: parameters.data ?? this.config.data,
+        protocol: { ...this.config.protocol, name: protocolName },
+      };
+      const trainer = await startTrainer(config, this.#study.dir, this.#emit, signal);
+      try {
+        this.#set({ state: "running", trainer: trainer.info });
+        return await measure(trainer, parameters.code, protocolOf(config), signal, this.#emit);
+      } finally {
+        await trainer.close();
+      }
+    });
+  }
+
+  /** Trains a candidate again under the study's protocol; the new figure counts. */
+  evaluateAgain(id: number): Promise<Candidate> {
+    return this.#work(async (signal) => {
+      this.#configure();
+      const { store } = this.#study;
+      const before = this.#candidate(id);
+      const code = store.code(id);
+      if (before.outcome === null || code === null) {
+        throw new UserError("not-trainable", `${before.name} has no finished code to train.`);
+      }
+      const { loop } = await this.#loop(false, signal);
+      this.#set({ state: "running" });
+      const protocol = protocolOf(this.config);
+      this.#emit({ type: "stage", id, name: before.name, stage: "training", because: null });
+      const result = await loop.trainer.train(code, protocol, signal, (p) =>
+        this.#emit({ type: "training", id, ...p }),
+      );
+      store.recordTraining(id, protocol, result, result.ok);
+      const candidate = this.#candidate(id);
+      this.#emit({ type: "candidate", candidate });
+      return candidate;
+    });
+  }
+
+  exportLemur(dir: string): Promise<{ nets: number; files: number }> {
+    return exportAccepted(this.#study, dir);
+  }
+
+  /** Reads nets into cycle 0 and measures them. */
+  importLemur(dir: string): Promise<ImportResult> {
+    return this.#work(async (signal) => {
+      this.#configure();
+      const { ids, skipped } = await importNets(this.#study, dir);
+      const { loop } = await this.#loop(false, signal);
+      this.#set({ state: "running" });
+      await prepareArchive(loop, signal);
+      return { candidates: ids.map((id) => this.#candidate(id)), skipped };
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    await this.#cool();
+    this.#study.close();
+  }
+
+  get config(): StudyConfig {
+    return this.#config;
+  }
+
+  /** People edit `netwright.json` between runs: what it says when work starts is what counts. */
+  #configure(): void {
+    this.#config = readStudyConfig(this.#study.dir);
+    this.#listener.changes([{ kind: "study", study: this.#view() }]);
+  }
+
+  async #loop(needDesigner: boolean, signal: AbortSignal): Promise<RunningLoop> {
+    const config = JSON.stringify(this.#config);
+    clearTimeout(this.#cooling);
+    if (this.#warm && (this.#warm.config !== config || (needDesigner && !this.#warm.loop.designer))) await this.#cool();
+    if (!this.#warm) {
+      const study = { ...this.#study, config: this.#config };
+      this.#warm = { config, loop: await startLoop(study, { designer: needDesigner }, this.#emit, signal) };
+    }
+    return this.#warm.loop;
+  }
+
+  async #cool(): Promise<void> {
+    clearTimeout(this.#cooling);
+    const warm = this.#warm;
+    this.#warm = null;
+    await warm?.loop.close();
+    this.#set({ designer: null, trainer: null });
+  }
+
+  /** Runs one piece of work, alone; its state shows in the activity. */
+  async #work<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#job) {
+      throw new UserError("busy", "The engine is at work on this study. Stop that first, or wait until it has ended.");
+    }
+    const stop = new AbortController();
+    const ended = run(stop.signal);
+    this.#job = { stop, ended };
+    this.#set({ state: "starting", error: null });
+    try {
+      return await ended;
+    } catch (error) {
+      if (!stop.signal.aborted && !isCancellation(error)) {
+        const code = error instanceof UserError ? error.code : "internal";
+        this.#set({ error: { code, message: (error as Error).message } });
+        // What failed may have left the model or the worker in a bad state: the next run starts both anew.
+        await this.#cool();
+      }
+      throw error;
+    } finally {
+      this.#job = null;
+      this.#underway.clear();
+      this.#texts.clear();
+      this.#cooling = setTimeout(() => void this.#cool(), WARM_MILLISECONDS).unref();
+      const { store } = this.#study;
+      this.#set({
+        state: "idle",
+        setup: null,
+        cycle: null,
+        mode: null,
+        progress: null,
+        underway: [],
+        interrupted: store.openCycle()?.cycle ?? null,
+      });
+      this.#listener.changes([{ kind: "cycles", cycles: store.cycles() }]);
+    }
+  }
+
+  readonly #emit = (event: EngineEvent): void => {
+    this.#listener.event(event);
+    const { store } = this.#study;
+    switch (event.type) {
+      case "setup": {
+        const { what, done, total, unit } = event;
+        this.#set({ setup: { what, done, total, unit } });
+        break;
+      }
+      case "ready":
+        this.#set({ designer: event.designer ?? this.#activity.designer, trainer: event.trainer, setup: null });
+        break;
+      case "cycle-started":
+        this.#set({ cycle: event.cycle, mode: event.mode, interrupted: null });
+        this.#listener.changes([{ kind: "cycles", cycles: store.cycles() }]);
+        break;
+      case "stage": {
+        const { id, name, stage, because } = event;
+        this.#underway.set(id, { id, name, stage, because, training: null });
+        if (stage === "repairing") this.#texts.delete(id);
+        this.#set({ underway: [...this.#underway.values()] });
+        this.#listener.changes([{ kind: "candidate", candidate: this.#candidate(id) }]);
+        break;
+      }
+      case "training": {
+        const underway = this.#underway.get(event.id);
+        if (!underway) break;
+        const { batch, batches, secondsLeft } = event;
+        this.#underway.set(event.id, { ...underway, training: { batch, batches, secondsLeft } });
+        this.#set({ underway: [...this.#underway.values()] });
+        break;
+      }
+      case "candidate":
+        this.#underway.delete(event.candidate.id);
+        this.#texts.delete(event.candidate.id);
+        this.#set({ underway: [...this.#underway.values()] });
+        this.#listener.changes([
+          { kind: "candidate", candidate: event.candidate },
+          { kind: "cycles", cycles: store.cycles() },
+        ]);
+        break;
+      case "progress": {
+        const { type: _, ...progress } = event;
+        this.#set({ progress });
+        break;
+      }
+      case "text":
+        this.#texts.set(event.id, (this.#texts.get(event.id) ?? "") + event.piece);
+        break;
+      case "note":
+        break;
+    }
+  };
+
+  #set(part: Partial<Activity>): void {
+    this.#activity = { ...this.#activity, ...part };
+    this.#listener.changes([{ kind: "activity", activity: this.#activity }]);
+  }
+
+  #view(): StudyView {
+    const { dir } = this.#study;
+    const { name, designer, admission, novelty } = this.#config;
+    return {
+      dir,
+      name,
+      protocol: protocolOf(this.#config),
+      mode: designer.mode,
+      threshold: admission.accuracy,
+      policy: admission.policy,
+      gates: novelty,
+    };
+  }
+
+  #candidate(id: number): Candidate {
+    const candidate = this.#study.store.candidate(id);
+    if (!candidate) throw new UserError("unknown-candidate", `There is no candidate ${id} in this study.`);
+    return candidate;
+  }
+
+  #reviewed(ids: number[]): Candidate[] {
+    const candidates = ids.map((id) => this.#candidate(id));
+    const changes: Change[] = candidates.map((candidate) => ({ kind: "candidate", candidate }));
+    this.#listener.changes([...changes, { kind: "cycles", cycles: this.#study.store.cycles() }]);
+    return candidates;
+  }
+}

@@ -1,0 +1,201 @@
+/** Serves an engine to its clients over the study's pipe, numbers what changes, and ends when nobody needs it. */
+import { rmSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { type CancellationToken, ErrorCodes, type MessageConnection, ResponseError } from "vscode-jsonrpc";
+import { createMessageConnection, SocketMessageReader, SocketMessageWriter } from "vscode-jsonrpc/node";
+import { isCancellation, UserError } from "../study/ports.ts";
+import { engineAddress } from "./address.ts";
+import type { EngineEvent } from "./events.ts";
+import { EngineHost } from "./host.ts";
+import * as rpc from "./protocol.ts";
+import type { Study } from "./study.ts";
+
+/** Changes within this time travel together. */
+const FLUSH_MILLISECONDS = 80;
+/** How often the record is looked at for what other clients (a review from the command line) wrote. */
+const POLL_MILLISECONDS = 1000;
+
+interface Client {
+  connection: MessageConnection;
+  /** The candidate whose text it follows. */
+  watched: number | null;
+}
+
+export class EngineServer {
+  readonly #study: Study;
+  readonly #host: EngineHost;
+  readonly #idleMilliseconds: number;
+  readonly #ended: () => void;
+  readonly #server: Server;
+  readonly #clients = new Set<Client>();
+  readonly #pending = new Map<string, rpc.Change>();
+  #number = 0;
+  #flushing: NodeJS.Timeout | null = null;
+  #idle: NodeJS.Timeout | undefined;
+  #polling: NodeJS.Timeout | undefined;
+  #seen: number;
+
+  /** `ended` is called once the engine has closed. */
+  constructor(study: Study, options: { idleSeconds: number }, ended: () => void) {
+    this.#study = study;
+    this.#idleMilliseconds = 1000 * options.idleSeconds;
+    this.#ended = ended;
+    this.#host = new EngineHost(study, {
+      changes: (changes) => this.#changed(changes),
+      event: (event) => this.#happened(event),
+    });
+    this.#seen = study.store.changes();
+    this.#server = createServer((socket) => this.#connect(socket));
+  }
+
+  /** Listens. The caller holds the study's lock, so that a pipe found there is a dead engine's. */
+  async listen(): Promise<void> {
+    const address = engineAddress(this.#study.dir);
+    if (process.platform !== "win32") rmSync(address, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject).listen(address, resolve);
+    });
+    this.#polling = setInterval(() => this.#poll(), POLL_MILLISECONDS);
+    this.#host.resumeIfKilled();
+    this.#watchIdle();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#polling);
+    clearTimeout(this.#idle);
+    this.#server.close();
+    await this.#host.close();
+    for (const { connection } of this.#clients) connection.end();
+    this.#ended();
+  }
+
+  #connect(socket: Socket): void {
+    const connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
+    const client: Client = { connection, watched: null };
+    const host = this.#host;
+    const on = <P, R>(type: rpc.Call<P, R>, answer: (parameters: P, token: CancellationToken) => R | Promise<R>) => {
+      connection.onRequest(type.method, async (parameters: P, token: CancellationToken): Promise<unknown> => {
+        try {
+          return await answer(parameters, token);
+        } catch (error) {
+          throw responseError(error);
+        }
+      });
+    };
+    on(rpc.Hello, () => ({ protocolVersion: rpc.PROTOCOL_VERSION, pid: process.pid }));
+    on(rpc.GetSnapshot, () => {
+      this.#flush();
+      return { number: this.#number, ...host.snapshot() };
+    });
+    on(rpc.Step, (parameters, token) => {
+      // Who only follows a cycle that runs already can stop following, not the cycle.
+      if (host.busy) return Promise.race([host.step(parameters), cancelled(token)]);
+      token.onCancellationRequested(() => void host.stop());
+      return host.step(parameters);
+    });
+    on(rpc.Stop, () => host.stop());
+    on(rpc.Accept, ({ ids }) => host.accept(ids));
+    on(rpc.Reject, ({ ids, reason }) => host.reject(ids, reason));
+    on(rpc.GetDetail, ({ id }) => host.detail(id));
+    on(rpc.Evaluate, (parameters, token) => {
+      token.onCancellationRequested(() => void host.stop());
+      return host.evaluate(parameters);
+    });
+    on(rpc.EvaluateAgain, ({ id }, token) => {
+      token.onCancellationRequested(() => void host.stop());
+      return host.evaluateAgain(id);
+    });
+    on(rpc.ExportLemur, ({ dir }) => host.exportLemur(dir));
+    on(rpc.ImportLemur, ({ dir }, token) => {
+      token.onCancellationRequested(() => void host.stop());
+      return host.importLemur(dir);
+    });
+    on(rpc.WatchText, ({ id }) => {
+      client.watched = id;
+      return { text: id === null ? "" : host.text(id) };
+    });
+    on(rpc.Shutdown, async ({ force }) => {
+      const others = this.#clients.size > 1;
+      if (force || (!host.busy && !others)) setImmediate(() => void this.close());
+      else if (host.busy) throw new UserError("busy", "The engine is at work on this study.");
+    });
+    this.#clients.add(client);
+    const gone = () => {
+      this.#clients.delete(client);
+      this.#watchIdle();
+    };
+    connection.onClose(gone);
+    connection.onError(() => connection.dispose());
+    socket.on("error", () => socket.destroy());
+    connection.listen();
+  }
+
+  #changed(changes: rpc.Change[]): void {
+    for (const change of changes) {
+      const key = change.kind === "candidate" ? `candidate ${change.candidate.id}` : change.kind;
+      // The latest of each replaces what has not been sent yet.
+      this.#pending.delete(key);
+      this.#pending.set(key, change);
+    }
+    this.#flushing ??= setTimeout(() => this.#flush(), FLUSH_MILLISECONDS);
+    this.#watchIdle();
+  }
+
+  #flush(): void {
+    if (this.#flushing) clearTimeout(this.#flushing);
+    this.#flushing = null;
+    if (this.#pending.size === 0) return;
+    this.#number++;
+    const message: rpc.Changes = { number: this.#number, changes: [...this.#pending.values()] };
+    this.#pending.clear();
+    this.#notify(rpc.DidChange.method, message);
+  }
+
+  #happened(event: EngineEvent): void {
+    if (event.type !== "text") {
+      this.#notify(rpc.DidHappen.method, event);
+      return;
+    }
+    const { id, piece } = event;
+    for (const { connection, watched } of this.#clients) {
+      if (watched === id) void connection.sendNotification(rpc.DidWrite.method, { id, piece }).catch(() => undefined);
+    }
+  }
+
+  #notify(method: string, message: rpc.Changes | EngineEvent): void {
+    for (const { connection } of this.#clients)
+      void connection.sendNotification(method, message).catch(() => undefined);
+  }
+
+  /** Sends what other processes recorded. */
+  #poll(): void {
+    const { store } = this.#study;
+    const changes = store.changes();
+    if (changes === this.#seen) return;
+    this.#seen = changes;
+    if (this.#host.busy || this.#clients.size === 0) return;
+    this.#changed([
+      ...store.list().map((candidate): rpc.Change => ({ kind: "candidate", candidate })),
+      { kind: "cycles", cycles: store.cycles() },
+    ]);
+  }
+
+  #watchIdle(): void {
+    clearTimeout(this.#idle);
+    if (this.#clients.size > 0 || this.#host.busy) return;
+    this.#idle = setTimeout(() => void this.close(), this.#idleMilliseconds);
+  }
+}
+
+function cancelled(token: CancellationToken): Promise<never> {
+  return new Promise((_, reject) => {
+    token.onCancellationRequested(() => reject(new DOMException("Cancelled", "AbortError")));
+  });
+}
+
+function responseError(error: unknown): ResponseError<rpc.ErrorData> {
+  if (isCancellation(error)) return new ResponseError(rpc.CANCELLED, "Cancelled", { code: "cancelled" });
+  if (error instanceof UserError) return new ResponseError(rpc.FAILED, error.message, { code: error.code });
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return new ResponseError(ErrorCodes.InternalError, message, { code: "internal" });
+}
