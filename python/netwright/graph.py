@@ -19,8 +19,9 @@ COMMUTATIVE = frozenset({"add", "mul", "maximum", "minimum"})
 
 # Operators that act on each element alone, so that they commute with a reshape.
 POINTWISE = frozenset(
-    "abs celu clamp cos elu erf exp expm1 floor gelu hardshrink hardsigmoid hardswish leaky_relu log log1p log_sigmoid "
-    "mish neg pow reciprocal relu round selu sigmoid sign silu sin softplus softshrink sqrt tanh".split()
+    "abs celu clamp cos elu erf exp expm1 floor gelu hardshrink hardsigmoid hardswish leaky_relu "
+    "log log1p log_sigmoid mish neg pow reciprocal relu round selu sigmoid sign silu sin softplus "
+    "softshrink sqrt tanh".split()
 )
 
 
@@ -111,7 +112,8 @@ class Graph:
     def _append(self, node: Node) -> int:
         if len(self.nodes) >= self._limit:
             raise GraphTooLarge(
-                f"the forward pass runs more than {self._limit:,} operators; use fewer layers or steps"
+                f"the forward pass runs more than {self._limit:,} operators; "
+                "use fewer layers or steps"
             )
         self.nodes.append(node)
         return len(self.nodes) - 1

@@ -28,7 +28,8 @@ class Call:
 
     def ref(self, name: str) -> int:
         value = self.args[name]
-        assert isinstance(value, Ref), f"{self.name}: {name} is no tensor"
+        if not isinstance(value, Ref):
+            raise TypeError(f"{self.name}: {name} is no tensor")
         return value.index
 
     def maybe(self, *names: str) -> list[int]:
@@ -50,14 +51,17 @@ RULES: dict[str, Rule] = {}
 
 # Never structure: where and how tensors are stored, and numerical details.
 IGNORED = frozenset(
-    "dtype layout device memory_format pin_memory generator non_blocking implicit half_to_float".split()
+    "dtype layout device memory_format pin_memory generator non_blocking implicit "
+    "half_to_float".split()
 )
 RANDOM = frozenset(
-    "rand randn randint randperm normal uniform random exponential cauchy geometric log_normal".split()
+    "rand randn randint randperm normal uniform random exponential cauchy geometric "
+    "log_normal".split()
 )
 FACTORIES = frozenset(
-    "arange empty eye full linspace logspace new_empty new_full new_ones new_zeros ones scalar_tensor tril_indices "
-    "triu_indices zeros empty_strided new_empty_strided fill zero".split()
+    "arange empty eye full linspace logspace new_empty new_full new_ones new_zeros ones "
+    "scalar_tensor tril_indices triu_indices zeros empty_strided new_empty_strided fill "
+    "zero".split()
 )
 
 
@@ -83,7 +87,11 @@ def canonical(graph: Graph, call: Call) -> list[int]:
     if name in FACTORIES:
         values = {key: value for key, value in call.args.items() if not isinstance(value, Ref)}
         return [graph.constant((name, repr(values)), shape) for shape in call.shapes]
-    return RULES.get(call.name, other)(graph, call)
+    try:
+        return RULES.get(call.name, other)(graph, call)
+    except (KeyError, IndexError, TypeError, ValueError):
+        # Used in a form that its rule does not know (another PyTorch): taken as it stands.
+        return other(graph, call)
 
 
 def other(graph: Graph, call: Call) -> list[int]:
