@@ -414,8 +414,7 @@ def _fill(values: Sequence[int], rank: int) -> list[int]:
     "miopen_convolution",
 )
 def convolution(graph: Graph, call: Call) -> list[int]:
-    x, weight, *_ = call.refs()
-    kernel = graph.shape(weight)[2:]
+    kernel = graph.shape(call.ref("weight"))[2:]
     rank = len(kernel)
     dilation = _fill(call.args["dilation"], rank)
     attributes: dict[str, object] = {

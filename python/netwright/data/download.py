@@ -43,8 +43,8 @@ def download(url: str, target: Path, md5: str, report: Report) -> None:
     else:
         raise DataError(
             "data-offline",
-            f"{url} could not be downloaded: {problem}. Check the network and try again (it resumes), "
-            f"or get the file yourself and name it with --source.",
+            f"{url} could not be downloaded: {problem}. Check the network and try again "
+            "(it resumes), or get the file yourself and name it as the source.",
         )
     found = _md5(part)
     if found != md5:
@@ -52,7 +52,7 @@ def download(url: str, target: Path, md5: str, report: Report) -> None:
         raise DataError(
             "data-checksum",
             f"{url} arrived with MD5 {found} instead of {md5}; it was deleted. Try again; if that "
-            "does not help, get the file elsewhere and name it with --source.",
+            "does not help, get the file elsewhere and name it as the source.",
         )
     part.replace(target)
 

@@ -26,8 +26,8 @@ def from_os_error(error: OSError, where: object) -> DataError:
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return DataError(
             "data-no-access",
-            f"{place} cannot be opened or written ({error.strerror}). Check its permissions, or set "
-            "NETWRIGHT_HOME to a folder that you can write.",
+            f"{place} cannot be opened or written ({error.strerror}). Check its permissions, "
+            "or set NETWRIGHT_HOME to a folder that you can write.",
         )
     return DataError(
         "data-io", f"{place}: {error.strerror or error}. Check the disk and try again."

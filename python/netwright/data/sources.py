@@ -88,7 +88,8 @@ def _fetch(url: str, target: Path, md5: str, may_download: bool, report: Report)
     if not may_download:
         raise DataError(
             "data-download-off",
-            f"{target} is not there and downloads are off. Allow them, or name the data with --source.",
+            f"{target} is not there and downloads are off. Allow them, or name the data as the "
+            "source.",
         )
     download(url, target, md5, report)
 
@@ -101,7 +102,7 @@ def load_path(path: Path, report: Report) -> Images:
             return load_tree(FolderTree(path), report)
         for folder in (path, path / "cifar-10-batches-py"):
             if (folder / "data_batch_1").is_file():
-                return load_batches(lambda name: (folder / name).read_bytes(), folder, report)
+                return load_batches(_reader(folder), folder, report)
         if any((path / name).is_file() for name in FASHION_MD5):
             return load_idx(path)
         raise DataError(
@@ -110,7 +111,8 @@ def load_path(path: Path, report: Report) -> Images:
     if not path.exists():
         raise DataError(
             "data-no-source",
-            f"{path} does not exist. Name a folder or a zip with {_LAYOUT}, or leave the source out.",
+            f"{path} does not exist. Name a folder or a zip with {_LAYOUT}, or leave the source "
+            "out.",
         )
     if zipfile.is_zipfile(path):
         try:
@@ -134,9 +136,13 @@ def load_path(path: Path, report: Report) -> Images:
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             "data-bad-archive",
-            f"{path} is neither a whole zip nor a whole tar.gz. Copy or download it again, or name the "
-            "unpacked folder.",
+            f"{path} is neither a whole zip nor a whole tar.gz. Copy or download it again, or name "
+            "the unpacked folder.",
         ) from error
+
+
+def _reader(folder: Path) -> Callable[[str], bytes]:
+    return lambda name: (folder / name).read_bytes()
 
 
 # Images by class --------------------------------------------------------------------------------
@@ -202,8 +208,8 @@ def load_tree(tree: FolderTree | ZipTree, report: Report) -> Images:
     if strange:
         raise DataError(
             "data-classes",
-            f"{tree.name}: test/{strange[0]} has no counterpart in train/. Give it training images, or "
-            "remove it.",
+            f"{tree.name}: test/{strange[0]} has no counterpart in train/. Give it training images, "
+            "or remove it.",
         )
     names = [name for split in (train, test) for c in classes for name in sorted(split.get(c, []))]
     labels = [
@@ -234,8 +240,8 @@ def _decode_all(tree: FolderTree | ZipTree, names: list[str], report: Report) ->
                 if image.size != size:
                     raise DataError(
                         "data-image-size",
-                        f"{tree.name}: {names[i]} is {image.width}x{image.height}, but {names[0]} is "
-                        f"{size[0]}x{size[1]}. Bring all images to one size.",
+                        f"{tree.name}: {names[i]} is {image.width}x{image.height}, but {names[0]} "
+                        f"is {size[0]}x{size[1]}. Bring all images to one size.",
                     )
                 converted = image if image.mode == mode else image.convert(mode)
                 images[i] = np.asarray(converted).reshape(images.shape[1:])
@@ -295,8 +301,8 @@ def load_batches(read: Callable[[str], bytes], where: Path, report: Report) -> I
         except FileNotFoundError as error:
             raise DataError(
                 "data-empty",
-                f"{where} lacks {name}. Unpack the archive again: it should hold data_batch_1 to 5, "
-                "test_batch and batches.meta.",
+                f"{where} lacks {name}. Unpack the archive again: it should hold data_batch_1 to "
+                "5, test_batch and batches.meta.",
             ) from error
         except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError) as error:
             raise DataError(
@@ -304,7 +310,9 @@ def load_batches(read: Callable[[str], bytes], where: Path, report: Report) -> I
                 f"{where}: {name} is no CIFAR-10 batch ({error}). Copy or download it again.",
             ) from error
         if not isinstance(content, dict):
-            raise DataError("data-bad-archive", f"{where}: {name} is no CIFAR-10 batch.")
+            raise DataError(
+                "data-bad-archive", f"{where}: {name} is no CIFAR-10 batch. Copy it again."
+            )
         return {k.encode() if isinstance(k, str) else k: v for k, v in content.items()}
 
     def batch(name: str) -> tuple[Bytes, Bytes]:
@@ -314,12 +322,13 @@ def load_batches(read: Callable[[str], bytes], where: Path, report: Report) -> I
             labels = np.asarray(content[b"labels"], np.uint8)
         except (KeyError, ValueError, OverflowError) as error:
             raise DataError(
-                "data-bad-archive", f"{where}: {name} is no CIFAR-10 batch ({error})."
+                "data-bad-archive",
+                f"{where}: {name} is no CIFAR-10 batch ({error}). Copy it again.",
             ) from error
         if len(images) != len(labels):
             raise DataError(
                 "data-bad-archive",
-                f"{where}: {name} has {len(images)} images, {len(labels)} labels.",
+                f"{where}: {name} has {len(images)} images but {len(labels)} labels.",
             )
         return images, labels
 
