@@ -207,16 +207,18 @@ async function installInstaller(
   signal: AbortSignal,
 ): Promise<string> {
   progress.say("Installing the package installer (uv)");
-  const python = interpreter(folder);
-  const [pip, where] = base.ensurepip
-    ? [python, []]
-    : // --target leaves the interpreter's own packages alone, and is allowed where those are managed by the system.
-      [base.path, ["--target", join(folder, "installer")]];
-  if (base.ensurepip) await must(python, ["-m", "ensurepip"], signal);
   const options = ["--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary", ":all:"];
-  const file = join(packageDir, "requirements-installer.txt");
-  await must(pip, ["-m", "pip", "install", ...options, ...where, "-r", file], signal);
-  return base.ensurepip ? join(folder, "bin", "uv") : join(folder, "installer", "bin", "uv");
+  const install = ["-m", "pip", "install", ...options, "-r", join(packageDir, "requirements-installer.txt")];
+  if (base.pip) {
+    // --target leaves the interpreter's own packages alone, and is allowed where the system manages those.
+    const target = join(folder, "installer");
+    await must(base.path, [...install, "--target", target], signal);
+    return join(target, "bin", "uv");
+  }
+  const python = interpreter(folder);
+  await must(python, ["-m", "ensurepip"], signal);
+  await must(python, install, signal);
+  return join(folder, "bin", "uv");
 }
 
 function checkSpace({ folder, name, bytes }: EnvironmentSpec): void {
@@ -354,9 +356,8 @@ async function must(
       "disk-full",
       `The disk is full: ${detail}\nFree some space, or put NETWRIGHT_HOME (and UV_CACHE_DIR) on another disk, then run this again.`,
     );
-  if (
-    /dns error|error sending request|connect|timed out|timeout|Failed to (fetch|download)|Could not fetch/i.test(text)
-  )
+  // pip's last word when no index answers is "(from versions: none)".
+  if (/Failed to fetch|error sending request|timed out|connection broken|\(from versions: none\)/i.test(text))
     throw new UserError(
       "network",
       `Python packages could not be downloaded: ${detail}\nCheck the network (a mirror: set UV_DEFAULT_INDEX and PIP_INDEX_URL; a proxy: HTTPS_PROXY), then run this again.`,
