@@ -35,7 +35,6 @@ from netwright.candidate import (
     load,
     trace,
 )
-from netwright.devices import usable_threads
 from netwright.prepared import Prepared
 from netwright.sandbox import (
     close_descriptors,
@@ -99,6 +98,13 @@ def serve(worker: int, requests: int, results: int, data: Prepared, settings: Se
         report({"type": "result", "status": "error", "message": text[:1000]})
     finally:
         _exit(status)
+
+
+def usable_threads() -> int:
+    """CPUs this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _prepare_device(data: Prepared, settings: Settings) -> tuple[Prepared, str]:

@@ -9,7 +9,8 @@ Requests come as JSON lines on descriptor 3, events leave as JSON lines on descr
     {"type": "check" | "train", "id", "code", "protocol", "parameters", "seconds"}
     {"type": "cancel", "id"}
 
-    {"type": "ready", "torch", "threads", "device", "deviceName", "sandbox"}
+    {"type": "ready", "torch", "device", "deviceName", "sandbox"}
+    {"type": "started", "id"}
     {"type": "progress", "id", "epoch", "batch", "batches", "secondsLeft"}
     {"type": "result", "id", "status": "checked" | "trained" | "failed" | "error", "seconds", ...}
     {"type": "fatal", "message"}
@@ -37,8 +38,7 @@ import torch._dynamo  # optimisers import it on first use, which takes seconds
 
 import netwright.trace  # noqa: F401
 from netwright.candidate import STAGE_OUTCOMES, STAGE_WORDS, Failure, Outcome, Stage
-from netwright.child import Settings, serve
-from netwright.devices import usable_threads
+from netwright.child import Settings, serve, usable_threads
 from netwright.prepared import Prepared, open_prepared
 from netwright.sandbox import die_with_parent, hide_memory, memory_of
 
@@ -164,6 +164,7 @@ class Worker:
         spare.started = time.monotonic()
         spare.deadline = spare.started + job["seconds"] + GRACE_SECONDS
         spare.resident = _resident(spare.pid)
+        send({"type": "started", "id": job["id"]})
 
     # --- children -----------------------------------------------------------------------------
 
@@ -240,7 +241,6 @@ class Worker:
                 {
                     "type": "ready",
                     "torch": torch.__version__,
-                    "threads": self._settings.threads,
                     "device": str(self._settings.device),
                     "deviceName": message["deviceName"],
                     "sandbox": message["sandbox"],
