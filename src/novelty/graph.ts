@@ -9,7 +9,9 @@ const MAX_VISITS = 2_000_000;
 
 /** The part of an operator graph that its output depends on, with the edges in both directions. */
 export interface LiveGraph {
-  /** Hash of operator, attributes and shape, by node; nodes are in topological order. */
+  /** Hash of operator and attributes, by node; nodes are in topological order. */
+  kinds: number[];
+  /** Hash of operator, attributes and shape. */
   labels: number[];
   inputs: number[][];
   commutative: boolean[];
@@ -31,11 +33,13 @@ export function liveGraph({ nodes, output }: OperatorGraph): LiveGraph {
   }
   const kept = [...live].sort((a, b) => a - b);
   const position = new Map(kept.map((index, i) => [index, i]));
-  const graph: LiveGraph = { labels: [], inputs: [], commutative: [], uses: kept.map(() => []) };
+  const graph: LiveGraph = { kinds: [], labels: [], inputs: [], commutative: [], uses: kept.map(() => []) };
   for (const [i, index] of kept.entries()) {
     const { op, attributes, shape, inputs } = nodes[index] as OperatorGraph["nodes"][number];
-    const label = new Hasher().addText(op).addText(attributes);
+    const kind = new Hasher().addText(op).addText(attributes).value;
+    const label = new Hasher().add(kind);
     for (const size of shape) label.add(size);
+    graph.kinds.push(kind);
     graph.labels.push(label.value);
     graph.inputs.push(inputs.map((input) => position.get(input) as number));
     graph.commutative.push(COMMUTATIVE.has(op));
@@ -70,11 +74,11 @@ function withUses(graph: LiveGraph, node: number, own: number, colours: ArrayLik
 }
 
 /**
- * Labels of every node's neighbourhood within 0, 1, ... `depth` steps, against and along the edges: Weisfeiler-Lehman
- * subtree labels (Shervashidze et al., JMLR 2011) with ordered inputs. `result[d][v]` is a 53-bit hash.
+ * Hashes of every node's neighbourhood within 0, 1, ... `depth` steps, against and along the edges, from hashes of the nodes:
+ * Weisfeiler-Lehman subtree labels (Shervashidze et al., JMLR 2011) with ordered inputs. `result[d][v]` has 53 bits.
  */
-export function neighbourhoods(graph: LiveGraph, depth: number): number[][] {
-  const rounds = [graph.labels];
+export function neighbourhoods(graph: LiveGraph, nodes: number[], depth: number): number[][] {
+  const rounds = [nodes];
   for (let d = 1; d <= depth; d++) {
     const last = rounds[d - 1] as number[];
     rounds.push(last.map((own, v) => withUses(graph, v, withInputs(graph, v, own, last), last)));

@@ -1,5 +1,6 @@
-import type { SyntaxNode } from "@lezer/common";
 import { parser } from "@lezer/python";
+
+type SyntaxNode = ReturnType<typeof parser.parse>["topNode"];
 
 /** Source beyond this many characters is not read: far above any module a net needs, low enough that no input takes long. */
 const MAX_CHARACTERS = 200_000;

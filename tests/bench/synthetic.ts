@@ -16,6 +16,8 @@ export function randomFrom(seed: number): Random {
 /** A theme of either measure and its variations: `parts` are lines of code or stages of a net. */
 interface Theme<Part> {
   draw(random: Random): Part;
+  /** The smallest change of a part. */
+  tweak(part: Part): Part;
   length: [least: number, most: number];
 }
 
@@ -32,7 +34,7 @@ function vary<Part>(parts: Part[], edits: number, theme: Theme<Part>, random: Ra
   return varied;
 }
 
-/** Variations of many sizes on `bases` themes; the last `planted` are near copies (0 to 2 edits) of earlier ones. */
+/** Variations of many sizes on `bases` themes; the last `planted` are near copies (0 to 3 tweaks) of earlier ones. */
 export function variations<Part>(
   theme: Theme<Part>,
   count: number,
@@ -51,7 +53,14 @@ export function variations<Part>(
     all.push(vary(from as Part[], 1 + random(1 + random(most)), theme, random));
   }
   const originals = all.length;
-  while (all.length < count) all.push(vary(all[random(originals)] as Part[], random(3), theme, random));
+  while (all.length < count) {
+    const copy = [...(all[random(originals)] as Part[])];
+    for (let tweaks = random(4); tweaks > 0; tweaks--) {
+      const at = random(copy.length);
+      copy[at] = theme.tweak(copy[at] as Part);
+    }
+    all.push(copy);
+  }
   return all;
 }
 
@@ -76,6 +85,7 @@ const EXPRESSIONS = [
 /** Lines of a module's `__init__` and `forward`; the contract's methods around them are always the same. */
 export const CODE: Theme<string> = {
   length: [15, 70],
+  tweak: (line) => line.replace(" = ", " -= "),
   draw(random) {
     const expression = () => EXPRESSIONS[random(EXPRESSIONS.length)];
     const call = () => {
@@ -95,7 +105,7 @@ export function tokensOf(lines: string[]): string[] {
   return [HEAD, ...lines, TAIL].join(" ").split(" ");
 }
 
-interface Stage {
+export interface Stage {
   kind: number;
   width: number;
   kernel: number;
@@ -103,7 +113,8 @@ interface Stage {
 
 /** Stages of a convnet: plain, residual, two parallel branches, or pooling. */
 export const NET: Theme<Stage> = {
-  length: [4, 14],
+  length: [8, 32],
+  tweak: (stage) => ({ ...stage, kernel: stage.kernel + 2 }),
   draw: (random) => ({ kind: random(5), width: 16 * (1 + random(8)), kernel: 1 + 2 * random(3) }),
 };
 
