@@ -1,5 +1,5 @@
 /** One SQLite file: opened, migrated, and every failure of it told in words that name the next step. */
-import { mkdirSync, statfsSync } from "node:fs";
+import { accessSync, constants, mkdirSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { UserError } from "../study/ports.ts";
@@ -193,6 +193,8 @@ function cause(error: Error & { errcode?: number; code?: string }, file: string)
     case "EROFS":
     case "EACCES":
     case "EPERM":
+    // What Node says when it is to make folders on a read-only disk.
+    case "ENOENT":
       return "read-only";
     case BUSY:
     case LOCKED:
@@ -204,9 +206,12 @@ function cause(error: Error & { errcode?: number; code?: string }, file: string)
       // A full disk also shows as failure to extend the shared-memory file.
       return diskFull(file) ? "full" : "io";
     case CANTOPEN:
+      // Also what SQLite says when it cannot make the files beside the database.
+      if (diskFull(file)) return "full";
+      return folderReadOnly(file) ? "read-only" : "unreadable";
     case "EEXIST":
     case "ENOTDIR":
-      return diskFull(file) ? "full" : "unreadable";
+      return "unreadable";
     default:
       return null;
   }
@@ -217,5 +222,14 @@ function diskFull(file: string): boolean {
     return statfsSync(dirname(file)).bavail === 0;
   } catch {
     return false;
+  }
+}
+
+function folderReadOnly(file: string): boolean {
+  try {
+    accessSync(dirname(file), constants.W_OK);
+    return false;
+  } catch {
+    return true;
   }
 }
