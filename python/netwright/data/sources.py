@@ -208,8 +208,8 @@ def load_tree(tree: FolderTree | ZipTree, report: Report) -> Images:
     if strange:
         raise DataError(
             "data-classes",
-            f"{tree.name}: test/{strange[0]} has no counterpart in train/. Give it training images, "
-            "or remove it.",
+            f"{tree.name}: test/{strange[0]} has no counterpart in train/. Give it training "
+            "images, or remove it.",
         )
     names = [name for split in (train, test) for c in classes for name in sorted(split.get(c, []))]
     labels = [
