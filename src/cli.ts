@@ -73,9 +73,9 @@ command("init", "make a study: a folder with a netwright.json to edit")
   )
   .action(action(initCommand));
 
-command("setup", "install what a study needs: the Python environment, the embedded model, the data").action(
-  action(setupCommand),
-);
+command("setup", "install what a study needs: the Python environment, the embedded model, the data")
+  .option("--dry-run", "only say what would be installed")
+  .action(action(setupCommand));
 
 command("doctor", "what is found, what is missing, how to mend it").action(action(doctorCommand));
 

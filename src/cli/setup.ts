@@ -1,11 +1,11 @@
 import { basename, resolve } from "node:path";
 import { diagnose } from "../engine/doctor.ts";
 import { netwrightHome } from "../engine/paths.ts";
-import { installDesigner, installPython, prepareStudyData } from "../engine/setup.ts";
+import { installDesigner, installPython, missingParts, prepareStudyData } from "../engine/setup.ts";
 import { createStudy, readStudyConfig, STUDY_FILE } from "../engine/study.ts";
 import { PAPER, parseStudyConfig, type StudyConfigInput } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
-import { probeDevices } from "../trainer/index.ts";
+import { gpuFiles } from "../trainer/devices.ts";
 import type { Context } from "./context.ts";
 import { printJson, printText } from "./output.ts";
 
@@ -32,7 +32,7 @@ export async function initCommand(context: Context, dir: string, options: InitOp
   const paper = options.protocol === "paper";
   const chosen = await chooseData(context, options.data, paper);
   const { dataset } = chosen.data;
-  const cpuImages = !paper && dataset !== "digits" && (await trainsOnCpu(context)) ? CPU_TRAIN_IMAGES : null;
+  const cpuImages = !paper && dataset !== "digits" && gpuFiles().length === 0 ? CPU_TRAIN_IMAGES : null;
   const trainImages = options.trainImages ?? cpuImages;
   const input: StudyConfigInput = {
     name,
@@ -86,20 +86,22 @@ async function chooseData(
   }
 }
 
-async function trainsOnCpu({ emit, signal }: Context): Promise<boolean> {
-  const { python } = await installPython(emit, signal);
-  return (await probeDevices(python, signal)).cuda.length === 0;
-}
-
 function studyName(folder: string): string {
   const name = folder.replaceAll(/[^A-Za-z0-9_-]/g, "-").replace(/^[^A-Za-z]+/, "");
   return name.slice(0, 40) || "study";
 }
 
-export async function setupCommand(context: Context): Promise<void> {
+export async function setupCommand(context: Context, options: { dryRun?: boolean }): Promise<void> {
   const { emit, signal } = context;
   const dir = context.studyDir();
   const config = dir ? readStudyConfig(dir) : null;
+  if (options.dryRun) {
+    const parts = await missingParts(config, dir, signal);
+    if (context.json) printJson({ type: "missing", parts });
+    else
+      printText(parts.length === 0 ? "Everything is there." : parts.map(({ what }) => `missing: ${what}`).join("\n"));
+    return;
+  }
   await installPython(emit, signal);
   const designer = await installDesigner(config?.designer ?? null, emit, signal);
   if (config && dir) await prepareStudyData(config, dir, emit, signal);

@@ -1,0 +1,286 @@
+/** The palette's commands: what each does, in one table. */
+import { basename } from "node:path";
+import * as vscode from "vscode";
+import type { CandidateAction, CandidateContext, PageCommand } from "../../webview/shared/contract.ts";
+import {
+  Accept,
+  Evaluate,
+  EvaluateAgain,
+  ExportLemur,
+  Reject,
+  Step,
+  type StepParameters,
+  Stop,
+} from "../engine/protocol.ts";
+import { decisionAccuracy } from "../study/admission.ts";
+import type { Candidate } from "../study/types.ts";
+import { candidateId, candidateUri } from "./documents.ts";
+import { showError } from "./errors.ts";
+import type { Dashboard, PageActions, Selection } from "./pages.ts";
+import type { Session } from "./session.ts";
+import type { Setup } from "./setup.ts";
+import type { Studies } from "./studies.ts";
+
+export interface CommandContext {
+  session: Session;
+  studies: Studies;
+  selection: Selection;
+  setup: Setup;
+  dashboard(): Dashboard;
+  log: vscode.LogOutputChannel;
+}
+
+/** What a command gets: nothing from the palette, the row from a webview's menu, the document from an editor's title. */
+type Target = CandidateContext | vscode.Uri | undefined;
+
+export function registerCommands(context: CommandContext): vscode.Disposable {
+  const commands = commandTable(context);
+  const registered = Object.entries(commands).map(([name, run]) =>
+    vscode.commands.registerCommand(`netwright.${name}`, async (target?: Target) => {
+      try {
+        await run(target);
+      } catch (error) {
+        await showError(error, context.log);
+      }
+    }),
+  );
+  return vscode.Disposable.from(...registered);
+}
+
+/** What the pages ask for: the same commands. */
+export function pageActions(context: CommandContext): PageActions {
+  const run = (work: Promise<unknown>) => void work.catch((error) => showError(error, context.log));
+  return {
+    step: (candidates, mode) => run(stepCycle(context, { candidates, mode, seed: null, resume: false })),
+    resume: () => run(resumeCycle(context)),
+    stop: () => run(stop(context)),
+    run: (action: CandidateAction, ids) => {
+      const target: Pick<CandidateContext, "ids"> = { ids };
+      void vscode.commands.executeCommand(`netwright.${action}`, target);
+    },
+    command: (command: PageCommand) => void vscode.commands.executeCommand(`netwright.${command}`),
+  };
+}
+
+function commandTable(context: CommandContext): Record<string, (target?: Target) => Promise<unknown> | unknown> {
+  const { session, studies, setup, log } = context;
+  return {
+    newStudy: () => setup.newStudy(),
+    openFolder: () => vscode.commands.executeCommand("vscode.openFolder"),
+    manageTrust: () => vscode.commands.executeCommand("workbench.trust.manage"),
+    chooseStudy: () => chooseStudy(studies),
+    openConfig: () => openConfig(studies),
+    stepCycle: () => stepCycle(context, defaultStep()),
+    runCycles: () => runCycles(context),
+    resumeCycle: () => resumeCycle(context),
+    stop: () => stop(context),
+    open: (target) => open(context, target),
+    showPrompt: (target) => showPrompt(context, target),
+    accept: (target) => review(context, target, true),
+    reject: (target) => review(context, target, false),
+    compare: (target) => compareWithNearest(context, target),
+    evaluateAgain: (target) => evaluateAgain(context, target),
+    evaluateFile: (target) => evaluateFile(context, target),
+    exportDataSet: () => exportDataSet(context),
+    openDashboard: () => context.dashboard().show(),
+    checkSetup: () => setup.check(),
+    showLog: () => log.show(),
+    focusPanel: () => vscode.commands.executeCommand("netwright.panel.focus"),
+    reconnect: () => session.show(),
+  };
+}
+
+function defaultStep(): StepParameters {
+  const candidates = vscode.workspace.getConfiguration("netwright").get<number>("candidatesPerCycle", 8);
+  return { candidates, mode: null, seed: null, resume: false };
+}
+
+/** Runs one cycle. The panel and the status bar show how it goes; stopping is theirs too. */
+async function stepCycle({ session, setup }: CommandContext, parameters: StepParameters): Promise<void> {
+  if (!(await setup.ensure())) return;
+  await session.request(Step, parameters);
+}
+
+async function resumeCycle(context: CommandContext): Promise<void> {
+  await stepCycle(context, { ...defaultStep(), resume: true });
+}
+
+async function runCycles(context: CommandContext): Promise<void> {
+  const answer = await vscode.window.showInputBox({
+    title: "Run Cycles",
+    prompt: "How many cycles, one after the other?",
+    value: "4",
+    validateInput: (text) => (/^[1-9]\d{0,3}$/.test(text) ? null : "A whole number from 1 to 9999"),
+  });
+  if (!answer || !(await context.setup.ensure())) return;
+  const cycles = Number(answer);
+  await vscode.window.withProgress(
+    { location: vscode.ProgressLocation.Notification, title: "Netwright", cancellable: true },
+    async (progress, token) => {
+      for (let cycle = 1; cycle <= cycles; cycle++) {
+        progress.report({ message: `cycle ${cycle} of ${cycles}`, increment: cycle === 1 ? 0 : 100 / cycles });
+        await context.session.request(Step, { ...defaultStep(), resume: cycle === 1 }, token);
+      }
+    },
+  );
+}
+
+async function stop({ session }: CommandContext): Promise<void> {
+  await session.request(Stop, null);
+}
+
+async function open(context: CommandContext, target: Target): Promise<void> {
+  for (const candidate of await chosen(context, target, "Open", () => true)) {
+    await vscode.window.showTextDocument(candidateUri(candidate), { preview: true });
+  }
+}
+
+async function showPrompt(context: CommandContext, target: Target): Promise<void> {
+  for (const candidate of await chosen(context, target, "Show Prompt and Reply", () => true)) {
+    await vscode.window.showTextDocument(candidateUri(candidate, `${candidate.name} prompt.md`), { preview: true });
+  }
+}
+
+async function review(context: CommandContext, target: Target, accept: boolean): Promise<void> {
+  const fits = (c: Candidate) =>
+    accept ? c.outcome === "valid" && c.accepted !== true : c.outcome !== null && c.accepted !== false;
+  const candidates = await chosen(context, target, accept ? "Accept Candidates" : "Reject Candidates", fits);
+  if (candidates.length === 0) return;
+  const ids = candidates.map(({ id }) => id);
+  await (accept ? context.session.request(Accept, { ids }) : context.session.request(Reject, { ids, reason: null }));
+  const names = candidates.length === 1 ? candidates[0]?.name : `${candidates.length} candidates`;
+  vscode.window.setStatusBarMessage(`$(check) ${accept ? "Accepted" : "Rejected"} ${names}`, 4000);
+}
+
+async function compareWithNearest(context: CommandContext, target: Target): Promise<void> {
+  const [candidate] = await chosen(context, target, "Compare with Nearest", (c) => nearestOf(c) !== null, false);
+  if (!candidate) return;
+  const nearest = context.session.model?.candidates.get(nearestOf(candidate) ?? -1);
+  if (!nearest) {
+    vscode.window.showInformationMessage(`${candidate.name} has no nearest net: nothing was seen before it.`);
+    return;
+  }
+  const { structure, text } = candidate.novelty;
+  const figures = `structure ${(structure ?? 1).toFixed(2)}, text ${(text ?? 1).toFixed(2)}`;
+  const title = `${nearest.name} ↔ ${candidate.name} (novelty: ${figures})`;
+  await vscode.commands.executeCommand("vscode.diff", candidateUri(nearest), candidateUri(candidate), title);
+}
+
+const nearestOf = (candidate: Candidate) => candidate.nearest.structure ?? candidate.nearest.text;
+
+async function evaluateAgain(context: CommandContext, target: Target): Promise<void> {
+  const candidates = await chosen(context, target, "Evaluate Again", (c) => c.parameters !== null);
+  if (candidates.length === 0 || !(await context.setup.ensure())) return;
+  await vscode.window.withProgress(
+    { location: vscode.ProgressLocation.Notification, title: "Evaluating", cancellable: true },
+    async (progress, token) => {
+      for (const { id, name } of candidates) {
+        progress.report({ message: name });
+        await context.session.request(EvaluateAgain, { id }, token);
+      }
+    },
+  );
+}
+
+async function evaluateFile(context: CommandContext, target: Target): Promise<void> {
+  const uri = target instanceof vscode.Uri ? target : vscode.window.activeTextEditor?.document.uri;
+  if (!uri) return;
+  const document = await vscode.workspace.openTextDocument(uri);
+  if (!(await context.setup.ensure())) return;
+  const result = await vscode.window.withProgress(
+    { location: vscode.ProgressLocation.Notification, title: `Evaluating ${basename(uri.path)}`, cancellable: true },
+    (_, token) => context.session.request(Evaluate, { code: document.getText(), data: null, protocol: null }, token),
+  );
+  const { outcome, error, accuracy, parameters, seconds } = result;
+  if (outcome === "valid") {
+    const reached = percent(decisionAccuracy(accuracy));
+    vscode.window.showInformationMessage(
+      `${basename(uri.path)} is valid: first-epoch accuracy ${reached}, ${parameters?.toLocaleString()} parameters, ${seconds.train.toFixed(1)} s.`,
+    );
+    return;
+  }
+  const show = error?.line ? "Go to Line" : undefined;
+  const message = `${basename(uri.path)}: ${outcome}. ${error?.message ?? ""}`;
+  const picked = await (show
+    ? vscode.window.showWarningMessage(message, show)
+    : vscode.window.showWarningMessage(message));
+  if (picked && error?.line) {
+    const at = new vscode.Position(error.line - 1, 0);
+    await vscode.window.showTextDocument(document, { selection: new vscode.Range(at, at) });
+  }
+}
+
+async function exportDataSet({ session, studies }: CommandContext): Promise<void> {
+  const { current } = studies;
+  const picked = await vscode.window.showOpenDialog({
+    title: "Export Data Set (LEMUR)",
+    openLabel: "Export Here",
+    canSelectFiles: false,
+    canSelectFolders: true,
+    ...(current ? { defaultUri: vscode.Uri.file(current) } : {}),
+  });
+  const dir = picked?.[0]?.fsPath;
+  if (!dir) return;
+  const { nets } = await session.request(ExportLemur, { dir });
+  const message = nets === 0 ? "Nothing is accepted yet: accept candidates first." : `Exported ${nets} nets.`;
+  const openFolder = nets > 0 ? "Reveal" : undefined;
+  const answer = await (openFolder
+    ? vscode.window.showInformationMessage(message, openFolder)
+    : vscode.window.showInformationMessage(message));
+  if (answer) await vscode.commands.executeCommand("revealFileInOS", vscode.Uri.file(dir));
+}
+
+async function chooseStudy(studies: Studies): Promise<void> {
+  const picked = await vscode.window.showQuickPick(
+    studies.all.map(({ dir, name }) => ({ label: name, description: dir, dir })),
+    { title: "Choose Study" },
+  );
+  if (picked) await studies.choose(picked.dir);
+}
+
+async function openConfig(studies: Studies): Promise<void> {
+  if (!studies.current) return;
+  await vscode.window.showTextDocument(vscode.Uri.joinPath(vscode.Uri.file(studies.current), "netwright.json"));
+}
+
+/**
+ * The candidates a command is for: the menu's row, the editor's document, the panel's selection, or, from the palette with none of
+ * these, those that the user picks among the ones that fit.
+ */
+async function chosen(
+  { session, selection }: CommandContext,
+  target: Target,
+  title: string,
+  fits: (candidate: Candidate) => boolean,
+  many = true,
+): Promise<Candidate[]> {
+  await session.client();
+  const all = session.model?.candidates ?? new Map<number, Candidate>();
+  const of = (ids: readonly number[]) => ids.flatMap((id) => all.get(id) ?? []);
+  if (target && "ids" in target) return of(target.ids);
+  const document = candidateId(target ?? vscode.window.activeTextEditor?.document.uri);
+  if (document !== null) return of([document]);
+  const selected = of(selection.ids).filter(fits);
+  if (selected.length > 0) return selected;
+  const items = [...all.values()]
+    .filter(fits)
+    .sort((a, b) => Number(b.proposed) - Number(a.proposed) || b.id - a.id)
+    .map((candidate) => ({
+      label: candidate.name,
+      description: `${candidate.outcome ?? "under way"}, accuracy ${percent(decisionAccuracy(candidate.accuracy))}${candidate.proposed ? ", proposed" : ""}`,
+      candidate,
+    }));
+  if (items.length === 0) {
+    vscode.window.showInformationMessage(`${title}: no candidate fits. Run a cycle first.`);
+    return [];
+  }
+  const options = { title, placeHolder: "Candidates, proposed ones first", matchOnDescription: true };
+  if (!many) {
+    const picked = await vscode.window.showQuickPick(items, options);
+    return picked ? [picked.candidate] : [];
+  }
+  const picked = await vscode.window.showQuickPick(items, { ...options, canPickMany: true });
+  return picked?.map(({ candidate }) => candidate) ?? [];
+}
+
+const percent = (share: number | null) => (share === null ? "-" : `${(100 * share).toFixed(1)} %`);

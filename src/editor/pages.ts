@@ -1,0 +1,202 @@
+/** The host's side of the webviews: their HTML, and the messages of the contract. */
+import { randomBytes } from "node:crypto";
+import * as vscode from "vscode";
+import {
+  type CandidateAction,
+  type FromWebview,
+  type PageCommand,
+  type PageName,
+  ROOTS,
+  type ToWebview,
+} from "../../webview/shared/contract.ts";
+import { readFromWebview } from "../../webview/shared/read-message.ts";
+import { WatchText } from "../engine/protocol.ts";
+import type { Session } from "./session.ts";
+import type { Studies } from "./studies.ts";
+
+/** What a page can ask for beyond reading. */
+export interface PageActions {
+  step(candidates: number, mode: "full" | "delta"): void;
+  resume(): void;
+  stop(): void;
+  run(action: CandidateAction, ids: number[]): void;
+  command(command: PageCommand): void;
+}
+
+export interface PageContext {
+  extension: vscode.Uri;
+  session: Session;
+  studies: Studies;
+  actions: PageActions;
+  selection: Selection;
+  log: vscode.LogOutputChannel;
+}
+
+/** The selected candidates, shared by the pages and the palette's commands. */
+export class Selection implements vscode.Disposable {
+  readonly #changed = new vscode.EventEmitter<{ ids: readonly number[]; from: PageName }>();
+  readonly onDidChange = this.#changed.event;
+  #ids: readonly number[] = [];
+
+  get ids(): readonly number[] {
+    return this.#ids;
+  }
+
+  set(ids: readonly number[], from: PageName): void {
+    this.#ids = ids;
+    void vscode.commands.executeCommand("setContext", "netwright.hasSelection", ids.length > 0);
+    this.#changed.fire({ ids, from });
+  }
+
+  dispose(): void {
+    this.#changed.dispose();
+  }
+}
+
+/** Connects one webview to the session for as long as it lives. */
+export function connectPage(page: PageName, webview: vscode.Webview, context: PageContext): vscode.Disposable {
+  const { session, studies, actions, selection, log, extension } = context;
+  const assets = vscode.Uri.joinPath(extension, "dist", "webview");
+  webview.options = { enableScripts: true, localResourceRoots: [assets] };
+  let watched: number | null = null;
+  const post = (message: ToWebview) => void webview.postMessage(message);
+  const state = () => {
+    const why = session.blocked;
+    if (why) post({ type: "blocked", why });
+    else if (session.model) {
+      const { number, study, activity, cycles, candidates } = session.model;
+      post({ type: "snapshot", snapshot: { number, study, activity, cycles, candidates: [...candidates.values()] } });
+    }
+  };
+  const watch = async (id: number | null) => {
+    watched = id;
+    const { text } = await session.request(WatchText, { id });
+    if (id !== null && watched === id) post({ type: "written", id, text });
+  };
+  const receive = (message: FromWebview) => {
+    switch (message.type) {
+      case "ready":
+      case "refresh":
+        state();
+        if (session.blocked?.kind === "connecting") void session.show();
+        break;
+      case "run":
+        actions.run(message.action, message.ids);
+        break;
+      case "step":
+        actions.step(message.candidates, message.mode);
+        break;
+      case "resume":
+        actions.resume();
+        break;
+      case "stop":
+        actions.stop();
+        break;
+      case "watch":
+        watch(message.id).catch((error) => log.warn(String(error)));
+        break;
+      case "select":
+        selection.set(message.ids, page);
+        break;
+      case "command":
+        actions.command(message.command);
+        break;
+      case "chooseStudy":
+        void studies.choose(message.dir);
+        break;
+    }
+  };
+  const subscriptions = [
+    session.onDidReset(() => {
+      state();
+      if (session.blocked?.kind === "connecting") void session.show();
+    }),
+    session.onDidChange((changes) => post({ type: "changes", ...changes })),
+    session.onDidWrite(({ id, piece }) => {
+      if (id === watched) post({ type: "writing", id, piece });
+    }),
+    selection.onDidChange(({ ids, from }) => {
+      if (from !== page) post({ type: "select", ids: [...ids] });
+    }),
+    webview.onDidReceiveMessage((value: unknown) => {
+      const message = readFromWebview(value);
+      if (message) receive(message);
+      else log.warn(`A message of the ${page} does not follow the contract: ${JSON.stringify(value)?.slice(0, 200)}`);
+    }),
+  ];
+  webview.html = html(page, webview, assets);
+  return vscode.Disposable.from(...subscriptions);
+}
+
+function html(page: PageName, webview: vscode.Webview, assets: vscode.Uri): string {
+  const nonce = randomBytes(16).toString("base64");
+  const asset = (file: string) => webview.asWebviewUri(vscode.Uri.joinPath(assets, file));
+  const source = webview.cspSource;
+  const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${source}; font-src ${source}; img-src ${source}`;
+  return `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Netwright</title>
+<link rel="stylesheet" href="${asset(`${page}.css`)}" id="vscode-codicon-stylesheet">
+<script defer nonce="${nonce}" src="${asset(`${page}.js`)}"></script>
+</head>
+<body><${ROOTS[page]}></${ROOTS[page]}></body>
+</html>`;
+}
+
+/** The side panel. */
+export class Panel implements vscode.WebviewViewProvider {
+  static readonly view = "netwright.panel";
+  readonly #context: PageContext;
+
+  constructor(context: PageContext) {
+    this.#context = context;
+  }
+
+  resolveWebviewView(view: vscode.WebviewView): void {
+    const connection = connectPage("panel", view.webview, this.#context);
+    view.onDidDispose(() => connection.dispose());
+  }
+}
+
+/** The dashboard: one editor tab. */
+export class Dashboard implements vscode.Disposable {
+  readonly #context: PageContext;
+  #panel: vscode.WebviewPanel | null = null;
+
+  constructor(context: PageContext) {
+    this.#context = context;
+  }
+
+  show(): void {
+    if (this.#panel) {
+      this.#panel.reveal();
+      return;
+    }
+    const panel = vscode.window.createWebviewPanel(
+      "netwright.dashboard",
+      "Netwright Dashboard",
+      vscode.ViewColumn.Active,
+      {},
+    );
+    this.adopt(panel);
+  }
+
+  /** Takes over a tab: a new one, or one that the editor restored. */
+  adopt(panel: vscode.WebviewPanel): void {
+    panel.iconPath = vscode.Uri.joinPath(this.#context.extension, "media", "icon.png");
+    const connection = connectPage("dashboard", panel.webview, this.#context);
+    this.#panel = panel;
+    panel.onDidDispose(() => {
+      connection.dispose();
+      this.#panel = null;
+    });
+  }
+
+  dispose(): void {
+    this.#panel?.dispose();
+  }
+}

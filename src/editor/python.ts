@@ -1,0 +1,46 @@
+/** The user's Python, as the Python extension knows it: the base of the environment that Netwright makes for itself. */
+import * as vscode from "vscode";
+
+/** What is used of ms-python.vscode-python-envs, whose API is the newer one. */
+interface EnvironmentsApi {
+  getEnvironment(scope: vscode.Uri | undefined): Promise<{ execInfo?: { run?: { executable?: string } } } | undefined>;
+}
+
+/** What is used of ms-python.python's API. */
+interface PythonApi {
+  environments: {
+    getActiveEnvironmentPath(resource?: vscode.Uri): { path: string };
+    resolveEnvironment(path: { path: string }): Promise<{ executable: { uri?: vscode.Uri } } | undefined>;
+  };
+}
+
+/** The interpreter of the setting, else of the environments API, else of the older API; null: whatever is on the path. */
+export async function findInterpreter(): Promise<string | null> {
+  const setting = vscode.workspace.getConfiguration("netwright").get<string>("python", "");
+  if (setting) return setting;
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
+  return (await fromEnvironments(folder)) ?? (await fromPython(folder));
+}
+
+async function fromEnvironments(folder: vscode.Uri | undefined): Promise<string | null> {
+  const extension = vscode.extensions.getExtension<EnvironmentsApi>("ms-python.vscode-python-envs");
+  if (!extension) return null;
+  try {
+    const api = await extension.activate();
+    return (await api.getEnvironment(folder))?.execInfo?.run?.executable ?? null;
+  } catch {
+    return null;
+  }
+}
+
+async function fromPython(folder: vscode.Uri | undefined): Promise<string | null> {
+  const extension = vscode.extensions.getExtension<PythonApi>("ms-python.python");
+  if (!extension) return null;
+  try {
+    const { environments } = await extension.activate();
+    const resolved = await environments.resolveEnvironment(environments.getActiveEnvironmentPath(folder));
+    return resolved?.executable.uri?.fsPath ?? null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,180 @@
+/** Set-up without a terminal: what is there, what is missing, and installing it after asking. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import * as vscode from "vscode";
+import type { Finding } from "../engine/doctor.ts";
+import type { MissingPart } from "../engine/setup.ts";
+import { runCommand } from "./child.ts";
+import { findInterpreter } from "./python.ts";
+import type { Studies } from "./studies.ts";
+
+export class Setup {
+  readonly #studies: Studies;
+  /** dist/cli.js */
+  readonly #program: string;
+  readonly #log: vscode.LogOutputChannel;
+
+  constructor(studies: Studies, program: string, log: vscode.LogOutputChannel) {
+    this.#studies = studies;
+    this.#program = program;
+    this.#log = log;
+  }
+
+  /** Puts what the user set into the environment of the children that this process starts: the engine, and commands. */
+  async applySettings(): Promise<void> {
+    const settings = vscode.workspace.getConfiguration("netwright");
+    const python = await findInterpreter();
+    setOrUnset("NETWRIGHT_PYTHON", python);
+    setOrUnset("NETWRIGHT_HOME", settings.get<string>("home", "") || null);
+    setOrUnset("OLLAMA_HOST", settings.get<string>("ollamaHost", "") || null);
+    const proxy = vscode.workspace.getConfiguration("http").get<string>("proxy", "");
+    if (proxy) {
+      process.env.HTTP_PROXY ??= proxy;
+      process.env.HTTPS_PROXY ??= proxy;
+    }
+  }
+
+  /** True when everything is there, or the user agreed to have the rest installed (the engine then does it, with progress). */
+  async ensure(): Promise<boolean> {
+    await this.applySettings();
+    const { parts } = await runCommand<{ parts: MissingPart[] }>(
+      ["setup", "--dry-run", ...this.#study()],
+      this.#options(),
+    );
+    if (parts.length === 0) return true;
+    const detail = parts.map(({ what, bytes }) => `• ${what}${bytes ? `, ${size(bytes)}` : ""}`).join("\n");
+    const install = "Install";
+    const answer = await vscode.window.showInformationMessage(
+      "Netwright needs a few things before it can run.",
+      { modal: true, detail: `${detail}\n\nThey go into a folder of their own; nothing else on this machine changes.` },
+      install,
+    );
+    return answer === install;
+  }
+
+  /** Lists what was found; what can be mended is mended when it is picked. */
+  async check(): Promise<void> {
+    await this.applySettings();
+    const findings = await vscode.window.withProgress(
+      { location: vscode.ProgressLocation.Notification, title: "Checking the set-up", cancellable: true },
+      (_, token) => runCommand<Finding[]>(["doctor", ...this.#study()], { ...this.#options(), token }),
+    );
+    const icons = { ok: "pass", note: "info", missing: "error" };
+    const items = findings.map((finding) => ({
+      label: `$(${icons[finding.state]}) ${finding.what}`,
+      description: finding.found,
+      detail: finding.remedy ?? "",
+      finding,
+    }));
+    const picked = await vscode.window.showQuickPick(items, {
+      title: "Netwright: Check Setup",
+      placeHolder: findings.some((f) => f.state === "missing")
+        ? "Pick what is missing to mend it"
+        : "Everything that is needed is there",
+      matchOnDescription: true,
+    });
+    if (picked) await this.#mend(picked.finding);
+  }
+
+  async #mend(finding: Finding): Promise<void> {
+    if (finding.state === "ok") return;
+    if (finding.fix === "install") {
+      if (await this.ensure()) await this.install();
+    } else if (finding.fix === "settings") {
+      await vscode.commands.executeCommand("workbench.action.openSettings", "netwright");
+    } else if (finding.fix === "study") {
+      await vscode.commands.executeCommand("netwright.openConfig");
+    } else if (finding.remedy) {
+      const copy = "Copy";
+      const answer = await vscode.window.showInformationMessage(finding.remedy, copy);
+      if (answer === copy) await vscode.env.clipboard.writeText(finding.remedy);
+    }
+  }
+
+  /** Installs everything now, with progress. */
+  async install(): Promise<void> {
+    await vscode.window.withProgress(
+      { location: vscode.ProgressLocation.Notification, title: "Netwright", cancellable: true },
+      (progress, token) =>
+        runCommand(["setup", ...this.#study()], {
+          ...this.#options(),
+          token,
+          onObject: (object) => {
+            if (object.type !== "setup" || typeof object.what !== "string") return;
+            const total = typeof object.total === "number" && object.total > 0 ? object.total : null;
+            const share = total ? ` ${Math.floor((100 * Number(object.done)) / total)} %` : "";
+            progress.report({ message: `${object.what}${share}` });
+          },
+        }),
+    );
+    vscode.window.setStatusBarMessage("$(check) Netwright is ready", 4000);
+  }
+
+  /** Asks for a folder and a data set, and makes the study. */
+  async newStudy(): Promise<void> {
+    const folder = vscode.workspace.workspaceFolders?.find((f) => f.uri.scheme === "file");
+    if (!folder) {
+      await vscode.commands.executeCommand("vscode.openFolder");
+      return;
+    }
+    const name = await vscode.window.showInputBox({
+      title: "New Study",
+      prompt: `A folder in ${folder.name} for the study; its name is the study's`,
+      value: "study",
+      validateInput: (text) =>
+        /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(text) ? null : "A letter, then letters, digits, - or _ (40 at most)",
+    });
+    if (!name) return;
+    const data = await chooseData();
+    if (!data) return;
+    const dir = join(folder.uri.fsPath, name);
+    await mkdir(folder.uri.fsPath, { recursive: true });
+    const { file } = await runCommand<{ file: string }>(["init", dir, "--data", data], this.#options());
+    this.#log.info(`Made ${file}`);
+    await this.#studies.choose(dir);
+    await vscode.window.showTextDocument(vscode.Uri.file(file));
+    await vscode.commands.executeCommand("netwright.focusPanel");
+  }
+
+  #study(): string[] {
+    return this.#studies.current ? ["--study", this.#studies.current] : [];
+  }
+
+  #options() {
+    const cwd = this.#studies.current ?? vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
+    return { program: this.#program, env: process.env, ...(cwd ? { cwd } : {}) };
+  }
+}
+
+async function chooseData(): Promise<string | null> {
+  const picked = await vscode.window.showQuickPick(
+    [
+      { label: "CIFAR-10", description: "60,000 photographs, 170 MB, from its own source", data: "cifar10" },
+      {
+        label: "Fashion-MNIST",
+        description: "70,000 pictures of clothes, 31 MB, from its own source",
+        data: "fashion-mnist",
+      },
+      { label: "Digits", description: "1,797 handwritten digits; nothing to download", data: "digits" },
+      { label: "CIFAR-10 from a File or Folder...", description: "an archive, or train/<class>/*.jpg", data: null },
+    ],
+    { title: "New Study", placeHolder: "What do the nets learn from?" },
+  );
+  if (!picked || picked.data) return picked?.data ?? null;
+  const file = await vscode.window.showOpenDialog({
+    title: "CIFAR-10",
+    canSelectFiles: true,
+    canSelectFolders: true,
+    openLabel: "Use",
+  });
+  return file?.[0]?.fsPath ?? null;
+}
+
+function setOrUnset(name: string, value: string | null): void {
+  if (value) process.env[name] = value;
+  else delete process.env[name];
+}
+
+function size(bytes: number): string {
+  return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.ceil(bytes / 1e6)} MB`;
+}

@@ -1,0 +1,48 @@
+/** VS Code entry: composes and registers, nothing else. */
+import * as vscode from "vscode";
+import { type CommandContext, pageActions, registerCommands } from "./editor/commands.ts";
+import { CandidateFiles, SCHEME } from "./editor/documents.ts";
+import { Dashboard, type PageContext, Panel, Selection } from "./editor/pages.ts";
+import { Session } from "./editor/session.ts";
+import { Setup } from "./editor/setup.ts";
+import { Status } from "./editor/status.ts";
+import { Studies } from "./editor/studies.ts";
+
+export async function activate(extension: vscode.ExtensionContext): Promise<void> {
+  const program = (name: string) => extension.asAbsolutePath(`dist/${name}.js`);
+  const log = vscode.window.createOutputChannel("Netwright", { log: true });
+  const studies = new Studies(extension.workspaceState);
+  const session = new Session(studies, program("engine"), log);
+  const setup = new Setup(studies, program("cli"), log);
+  const selection = new Selection();
+  const files = new CandidateFiles(session);
+  const commands: CommandContext = { session, studies, selection, setup, dashboard: () => dashboard, log };
+  const page: PageContext = {
+    extension: extension.extensionUri,
+    session,
+    studies,
+    selection,
+    actions: pageActions(commands),
+    log,
+  };
+  const dashboard = new Dashboard(page);
+  extension.subscriptions.push(
+    log,
+    studies,
+    session,
+    selection,
+    files,
+    dashboard,
+    new Status(session),
+    registerCommands(commands),
+    vscode.workspace.registerFileSystemProvider(SCHEME, files, { isReadonly: true }),
+    vscode.window.registerWebviewViewProvider(Panel.view, new Panel(page)),
+    vscode.window.registerWebviewPanelSerializer("netwright.dashboard", {
+      deserializeWebviewPanel: async (panel) => dashboard.adopt(panel),
+    }),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => studies.refresh()),
+  );
+  await studies.refresh();
+  // One that runs already is shown; none is started for that.
+  await session.attach();
+}
