@@ -33,7 +33,7 @@ export function fingerprintOf(set: HashSet, signature: Signature): Fingerprint {
 
 /** The set in a fingerprint's hashes. */
 export function setFrom(hashes: Uint8Array): HashSet {
-  return new Uint32Array(Uint8Array.from(hashes).buffer);
+  return new Uint32Array(new Uint8Array(hashes).buffer);
 }
 
 /** Fingerprints in memory, for archives that live no longer than the process. */

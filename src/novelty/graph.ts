@@ -4,7 +4,7 @@ import { Hasher } from "./hash.ts";
 /** Operators whose inputs have no order. */
 const COMMUTATIVE = new Set(["add", "mul", "maximum", "minimum"]);
 
-/** Node visits spent on telling interchangeable nodes apart before the rest are taken in the order given. */
+/** Node visits spent on telling nodes apart before those still alike are taken in the order given. */
 const MAX_VISITS = 2_000_000;
 
 /** The part of an operator graph that its output depends on, with the edges in both directions. */
@@ -103,7 +103,7 @@ export function canonicalHash(graph: LiveGraph): number {
 
   const distinct = (): number => new Set(colours).size;
   const refine = (): void => {
-    for (let before = -1, now = distinct(); now > before && now < size; visits += 2 * size) {
+    for (let before = -1, now = distinct(); now > before && now < size && visits < MAX_VISITS; visits += 2 * size) {
       for (let v = 0; v < size; v++) colours[v] = withInputs(graph, v, colours[v] as number, colours);
       for (let v = size - 1; v >= 0; v--) colours[v] = withUses(graph, v, colours[v] as number, colours);
       before = now;

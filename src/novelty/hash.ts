@@ -36,7 +36,7 @@ export class Hasher {
   #word(word: number): void {
     const a = Math.imul(this.#a ^ word, 0xcc9e2d51);
     const b = Math.imul(this.#b ^ word, 0x1b873593);
-    this.#a = (a ^ (a >>> 15)) + 0x165667b1;
-    this.#b = (b ^ (b >>> 13)) + 0x27d4eb2f;
+    this.#a = ((a ^ (a >>> 15)) + 0x165667b1) | 0;
+    this.#b = ((b ^ (b >>> 13)) + 0x27d4eb2f) | 0;
   }
 }

@@ -73,7 +73,7 @@ export function packSignature({ bytes, bits, digest, size }: Signature): Uint8Ar
 }
 
 export function unpackSignature(stored: Uint8Array): Signature {
-  const words = new Int32Array(Uint8Array.from(stored).buffer);
+  const words = new Int32Array(new Uint8Array(stored).buffer);
   if (words.length !== WORDS) throw new RangeError(`A signature has ${4 * WORDS} bytes, not ${stored.length}.`);
   const [low = 0, high = 0, size = 0] = words.subarray(BYTE_WORDS + BIT_WORDS);
   return {
