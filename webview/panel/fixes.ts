@@ -1,0 +1,24 @@
+/** The next step that a failed run offers as a button. */
+import type { FromWebview } from "../shared/contract.ts";
+
+export interface Fix {
+  label: string;
+  message: FromWebview;
+}
+
+const command = (label: string, name: Extract<FromWebview, { type: "command" }>["command"]): Fix => ({
+  label,
+  message: { type: "command", command: name },
+});
+
+const CHECK_SETUP = command("Check Setup", "checkSetup");
+
+export function fixFor(code: string): Fix | null {
+  if (code === "study-config") return command("Open netwright.json", "openConfig");
+  if (code === "cycle-unfinished") return { label: "Resume Cycle", message: { type: "resume" } };
+  if (code === "no-study") return command("New Study", "newStudy");
+  // Python, its packages, the model and the programs that run them: one place finds out and mends.
+  return /^(python|install|ollama|model|designer|llama|data|dataset|network|worker|trainer|home|sandbox)/.test(code)
+    ? CHECK_SETUP
+    : null;
+}

@@ -1,0 +1,344 @@
+/** The side panel: the study in a line, the cycle in one click, and its candidates. */
+import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from "lit";
+import type { Activity, StudyView } from "../../src/engine/protocol.ts";
+import type { Candidate, DesignMode } from "../../src/study/types.ts";
+import { blockedView, problem } from "../shared/blocked.ts";
+import { type Blocked, type CandidateAction, MOST_CANDIDATES, type ToWebview } from "../shared/contract.ts";
+import { onMessage, post, restore, save } from "../shared/host.ts";
+import { icon, SPIN } from "../shared/icon.ts";
+import { applyChanges, fromSnapshot, type Model } from "../shared/model.ts";
+import { cycleEnds, endings } from "./announce.ts";
+import { cycleView } from "./cycle-view.ts";
+import { fixFor } from "./fixes.ts";
+import type { CandidateGrid, GridHandlers, GridInput } from "./grid.ts";
+import { nextSort, type Query, rowsOf } from "./query.ts";
+import { type Selection, several } from "./selection.ts";
+import { toolbarView } from "./toolbar.ts";
+import { INITIAL_VIEW, type ViewState } from "./view-state.ts";
+
+export class Panel extends LitElement {
+  #blocked: Blocked | null = null;
+  #model: Model | null = null;
+  /** A new snapshot is on its way: changes until then are of no use. */
+  #refreshing = false;
+  #view: ViewState = restore(INITIAL_VIEW);
+  #selection: Selection = { ...several(this.#view.selected), active: this.#view.active, anchor: this.#view.active };
+  #rows: Candidate[] = [];
+  #rowsStale = true;
+  #gridInput: GridInput | null = null;
+  #written = "";
+  #announcement = "";
+  #narrow = true;
+  #followText = true;
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.role = "main";
+    onMessage((message) => this.#receive(message));
+    post({ type: "ready" });
+  }
+
+  protected override createRenderRoot(): HTMLElement {
+    return this;
+  }
+
+  #receive(message: ToWebview): void {
+    switch (message.type) {
+      case "snapshot":
+        this.#blocked = null;
+        this.#model = fromSnapshot(message.snapshot);
+        this.#refreshing = false;
+        this.#rowsStale = true;
+        this.#followWatched(true);
+        break;
+      case "changes":
+        this.#change(message);
+        break;
+      case "written":
+        if (message.id === this.#view.watched) this.#written = message.text;
+        break;
+      case "writing":
+        if (message.id === this.#view.watched) this.#written += message.piece;
+        break;
+      case "blocked":
+        this.#blocked = message.why;
+        this.#model = null;
+        break;
+      case "select":
+        this.#select(several(message.ids), false);
+        this.updateComplete.then(() => message.ids[0] !== undefined && this.#grid?.scrollToRow(message.ids[0]));
+        break;
+    }
+    this.requestUpdate();
+  }
+
+  #change(message: Extract<ToWebview, { type: "changes" }>): void {
+    const model = this.#model;
+    if (!model || this.#refreshing) return;
+    const cycles = model.cycles;
+    const before = applyChanges(model, message);
+    if (before === "stale") return;
+    if (before === "gap") {
+      this.#refreshing = true;
+      post({ type: "refresh" });
+      return;
+    }
+    if (before.size > 0) this.#rowsStale = true;
+    const said = `${endings(before, model.candidates)} ${cycleEnds(cycles, model.cycles)}`.trim();
+    if (said) this.#announcement = said;
+    this.#followWatched(false);
+  }
+
+  /** The text closes when its candidate has ended; `again` asks for it as a page that knows nothing of it yet. */
+  #followWatched(again: boolean): void {
+    const { watched } = this.#view;
+    if (watched === null) return;
+    const underway = this.#model?.activity.underway.some(({ id }) => id === watched) ?? false;
+    if (!underway) this.#watch(null);
+    else if (again) post({ type: "watch", id: watched });
+  }
+
+  #watch(id: number | null): void {
+    this.#written = "";
+    this.#followText = true;
+    this.#remember({ watched: id });
+    post({ type: "watch", id });
+  }
+
+  #remember(part: Partial<ViewState>): void {
+    this.#view = { ...this.#view, ...part };
+    save(() => this.#view);
+    this.requestUpdate();
+  }
+
+  #select(selection: Selection, tell = true): void {
+    const changed = selection.ids !== this.#selection.ids;
+    this.#selection = selection;
+    this.#remember({ selected: [...selection.ids], active: selection.active });
+    if (tell && changed) post({ type: "select", ids: [...selection.ids] });
+  }
+
+  get #grid(): CandidateGrid | null {
+    return this.querySelector<CandidateGrid>("netwright-candidates");
+  }
+
+  get #query(): Query {
+    const { search, show, cycle, sortKey: key, descending } = this.#view;
+    return { search, show, cycle, sort: { key, descending } };
+  }
+
+  #requery({ sort, ...rest }: Partial<Query>): void {
+    this.#rowsStale = true;
+    this.#remember({ ...rest, ...(sort ? { sortKey: sort.key, descending: sort.descending } : {}) });
+  }
+
+  readonly #clearFilters = (): void => this.#requery({ search: "", show: "all", cycle: null });
+
+  readonly #run = (action: CandidateAction, ids: number[]): void => post({ type: "run", action, ids });
+
+  readonly #gridHandlers: GridHandlers = {
+    select: (selection) => this.#select(selection),
+    run: this.#run,
+    sort: (key) => this.#requery({ sort: nextSort(this.#query.sort, key) }),
+    scroll: (scrollTop) => {
+      this.#view.scrollTop = scrollTop;
+      save(() => this.#view);
+    },
+    layout: (narrow) => {
+      this.#narrow = narrow;
+      this.requestUpdate();
+    },
+  };
+
+  protected override willUpdate(): void {
+    const model = this.#model;
+    if (!model || !this.#rowsStale) return;
+    this.#rowsStale = false;
+    this.#rows = rowsOf(model.candidates.values(), this.#query);
+  }
+
+  protected override render(): TemplateResult {
+    const model = this.#model;
+    return html`
+      ${this.#blocked ? blockedView(this.#blocked) : model ? this.#studyView(model) : blockedView({ kind: "connecting" })}
+      <div class="announcer" role="status" aria-live="polite">${this.#announcement}</div>`;
+  }
+
+  protected override updated(_changed: PropertyValues): void {
+    const pre = this.querySelector<HTMLElement>("#written");
+    if (pre && this.#followText) pre.scrollTop = pre.scrollHeight;
+    if (pre && !pre.onscroll) {
+      // Reading back stops the following; coming to the end takes it up again.
+      pre.onscroll = () => {
+        this.#followText = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 8;
+      };
+    }
+    const grid = this.#grid;
+    if (grid && !this.#gridSeen) {
+      this.#gridSeen = true;
+      grid.restoreScroll(this.#view.scrollTop);
+    }
+    if (!grid) this.#gridSeen = false;
+  }
+  #gridSeen = false;
+
+  #studyView(model: Model): TemplateResult {
+    const { activity, study } = model;
+    const { watched } = this.#view;
+    return html`
+      <header>
+        ${headerLine(study, activity)}
+        ${this.#controls(study, activity)}
+        ${activity.error && activity.state === "idle" ? errorView(activity.error) : nothing}
+        ${cycleView(activity, {
+          id: watched,
+          text: this.#written,
+          toggle: (id) => this.#watch(id === watched ? null : id),
+        })}
+      </header>
+      ${model.candidates.size === 0 ? emptyView(activity, study) : this.#candidates(model)}`;
+  }
+
+  #controls(study: StudyView, activity: Activity): TemplateResult {
+    const { state, interrupted } = activity;
+    if (state === "stopping") {
+      return html`<div class="controls">
+        <vscode-button block secondary class="step" disabled aria-disabled="true">${icon("loading", SPIN)} Stopping…</vscode-button>
+      </div>`;
+    }
+    if (state !== "idle") {
+      return html`<div class="controls">
+        <vscode-button block secondary class="step" title="Stop: what is recorded is kept, and the cycle can be resumed"
+          @click=${() => post({ type: "stop" })}>${icon("debug-stop")} Stop</vscode-button>
+      </div>`;
+    }
+    if (interrupted !== null) {
+      return html`<div class="controls">
+        <vscode-button block class="step" @click=${() => post({ type: "resume" })}>${icon("debug-continue")} Resume Cycle ${interrupted}</vscode-button>
+        <p class="hint">Cycle ${interrupted} was interrupted. What it has recorded is kept.</p>
+      </div>`;
+    }
+    const { candidates } = this.#view;
+    const mode: DesignMode = this.#view.mode === "study" ? study.mode : this.#view.mode;
+    return html`<div class="controls">
+      <vscode-button block class="step" title="Design, check, compare and train ${candidates} candidates"
+        @click=${() => post({ type: "step", candidates, mode })}>${icon("play")} Step Cycle</vscode-button>
+      <span class="options">
+        <vscode-textfield type="number" class="count" min="1" max=${MOST_CANDIDATES} .label=${"Candidates in the next cycle"}
+          title="Candidates in the next cycle" .value=${String(candidates)} @change=${this.#onCount}></vscode-textfield>
+        <span class="word" aria-hidden="true">nets as</span>
+        <span class="select">
+          <select aria-label="How candidates are written" title="Whole files, or diffs against a parent"
+            @change=${(event: Event) => this.#remember({ mode: (event.target as HTMLSelectElement).value as DesignMode })}>
+            <option value="full" .selected=${mode === "full"}>full files</option>
+            <option value="delta" .selected=${mode === "delta"}>diffs</option>
+          </select>${icon("chevron-down")}
+        </span>
+      </span>
+    </div>`;
+  }
+
+  readonly #onCount = (event: Event): void => {
+    const field = event.target as HTMLInputElement;
+    const count = Math.round(Number(field.value));
+    const candidates = count >= 1 ? Math.min(count, MOST_CANDIDATES) : this.#view.candidates;
+    field.value = String(candidates);
+    this.#remember({ candidates });
+  };
+
+  #candidates(model: Model): TemplateResult {
+    const rows = this.#rows;
+    const { ids } = this.#selection;
+    const selected = ids.size > 1 ? rows.filter(({ id }) => ids.has(id)) : [];
+    return html`
+      ${toolbarView({
+        query: this.#query,
+        filtersOpen: this.#view.filtersOpen,
+        narrow: this.#narrow,
+        cycles: model.cycles,
+        shown: rows.length,
+        total: model.candidates.size,
+        selected,
+        change: (query) => this.#requery(query),
+        toggleFilters: () => this.#remember({ filtersOpen: !this.#view.filtersOpen }),
+        clear: this.#clearFilters,
+        run: this.#run,
+      })}
+      ${
+        rows.length === 0
+          ? html`<div class="welcome">
+              <p>No candidate matches the search and the filters.</p>
+              <vscode-button block secondary @click=${this.#clearFilters}>Clear Filters</vscode-button>
+            </div>`
+          : html`<netwright-candidates .handlers=${this.#gridHandlers} .input=${this.#inputFor(model)}></netwright-candidates>
+              <span id="grid-keys" hidden>Enter opens, A accepts, X rejects, Space selects, Tab leads to the row's buttons.</span>`
+      }`;
+  }
+
+  /** The same object as long as nothing in it changed: the grid then has nothing to do. */
+  #inputFor(model: Model): GridInput {
+    const last = this.#gridInput;
+    const { key, descending } = this.#query.sort;
+    const stages = new Map(model.activity.underway.map(({ id, stage }) => [id, stage]));
+    const same =
+      last &&
+      last.rows === this.#rows &&
+      last.candidates === model.candidates &&
+      last.selection === this.#selection &&
+      last.sort.key === key &&
+      last.sort.descending === descending &&
+      last.stages.size === stages.size &&
+      [...stages].every(([id, stage]) => last.stages.get(id) === stage);
+    if (same) return last;
+    const sort = last?.sort.key === key && last.sort.descending === descending ? last.sort : { key, descending };
+    this.#gridInput = { rows: this.#rows, candidates: model.candidates, stages, selection: this.#selection, sort };
+    return this.#gridInput;
+  }
+}
+
+function headerLine(study: StudyView, { designer, trainer }: Activity): TemplateResult {
+  const model = designer ? `${designer.model} (${designer.provider === "ollama" ? "Ollama" : "llama.cpp"})` : null;
+  const facts = [model, trainer?.deviceName.replace(/^NVIDIA /, "") ?? null].filter((fact) => fact !== null);
+  const title = [
+    `Study: ${study.name}`,
+    `Data: ${study.protocol.dataset}, protocol: ${study.protocol.name}`,
+    designer ? `Designer: ${designer.model} through ${designer.provider} on ${designer.device}` : null,
+    trainer ? `Trainer: ${trainer.deviceName} (${trainer.device}), PyTorch ${trainer.torch}` : null,
+    trainer ? `Sandbox: ${trainer.sandbox.join(", ") || "none"}` : null,
+  ]
+    .filter((line) => line !== null)
+    .join("\n");
+  return html`<div class="study" title=${title}>
+    <h1>${study.name}</h1>
+    <span class="facts">${facts.length > 0 ? facts.join(" · ") : `${study.protocol.dataset}, ${study.protocol.name} protocol`}</span>
+  </div>`;
+}
+
+function errorView({ code, message }: { code: string; message: string }): TemplateResult {
+  const fix = fixFor(code);
+  return html`<div class="failure">
+    ${problem(message)}
+    <div class="buttons">
+      ${fix ? html`<vscode-button @click=${() => post(fix.message)}>${fix.label}</vscode-button>` : nothing}
+      <vscode-button secondary @click=${() => post({ type: "command", command: "showLog" })}>Show Log</vscode-button>
+    </div>
+  </div>`;
+}
+
+function emptyView({ state }: Activity, { threshold, policy }: StudyView): TemplateResult {
+  if (state !== "idle") {
+    return html`<div class="welcome"><p>Candidates appear here as they are designed.</p></div>`;
+  }
+  return html`<div class="welcome">
+    <p>No candidates yet. <b>Step Cycle</b> runs one pass of the loop:</p>
+    <ol>
+      <li>the model on this machine designs networks as PyTorch code;</li>
+      <li>each is checked, and compared with everything seen before;</li>
+      <li>what passes is trained for one epoch, in a sandbox;</li>
+      <li>new nets with an accuracy of ${Math.round(100 * threshold)} % or more are ${policy === "automatic" ? "accepted" : "proposed, and you accept or reject them"}.</li>
+    </ol>
+    <p>You can close the window meanwhile: the cycle goes on.</p>
+  </div>`;
+}
+
+customElements.define("netwright-panel", Panel);

@@ -1,0 +1,50 @@
+/** Figures and names as people read them. */
+
+/** Stands where there is no figure. */
+export const EMPTY = "–";
+
+/** 0.4731 -> "47.3 %". */
+export const percent = (share: number | null): string => (share === null ? EMPTY : `${(100 * share).toFixed(1)} %`);
+
+/** 0.4731 -> "47 %": for sentences. */
+export const roundPercent = (share: number): string => `${Math.round(100 * share)} %`;
+
+/** 0.4249 -> "0.42". */
+export const decimal = (value: number | null): string => (value === null ? EMPTY : value.toFixed(2));
+
+/** 312345 -> "312 K", 1234567 -> "1.2 M". */
+export function amount(count: number | null): string {
+  if (count === null) return EMPTY;
+  for (const [size, unit] of [
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "K"],
+  ] as const) {
+    // 999,950 reads "1.0 M", not "1000 K".
+    if (count >= size * 0.9995) return `${(count / size).toFixed(count < 9.95 * size ? 1 : 0)} ${unit}`;
+  }
+  return String(count);
+}
+
+/** An amount of `unit`: bytes as MiB. */
+export function quantity(count: number, unit: string): string {
+  if (unit !== "bytes") return `${count.toLocaleString("en")} ${unit}`;
+  return count < 2 ** 30 ? `${(count / 2 ** 20).toFixed(0)} MiB` : `${(count / 2 ** 30).toFixed(1)} GiB`;
+}
+
+/** An estimate, no more exact than it is: "less than a minute", "about 3 min", "about 2 h 10 min". */
+export function roughDuration(seconds: number): string {
+  if (seconds < 50) return "less than a minute";
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `about ${minutes} min`;
+  const tens = Math.round(minutes / 10) * 10;
+  const [hours, rest] = [Math.floor(tens / 60), tens % 60];
+  return `about ${hours} h${rest > 0 ? ` ${rest} min` : ""}`;
+}
+
+/** "Demo_c3_07" -> "c3_07": enough beside others of the same study. */
+export const shortName = (name: string): string => /c\d+_\d+$/.exec(name)?.[0] ?? name;
+
+/** "1 net", "2 nets". */
+export const plural = (count: number, one: string, many = `${one}s`): string =>
+  `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
