@@ -1,4 +1,4 @@
-// Bundles the command line and the embedded model's process into dist/.
+// Bundles the command line, the engine and the embedded model's process into dist/.
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -6,7 +6,7 @@ import { build } from "esbuild";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 await build({
   absWorkingDir: root,
-  entryPoints: { cli: "src/cli.ts", llama: "src/designer/llama/child.ts" },
+  entryPoints: { cli: "src/cli.ts", engine: "src/engine.ts", llama: "src/designer/llama/child.ts" },
   outdir: "dist",
   bundle: true,
   platform: "node",
