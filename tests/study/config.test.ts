@@ -1,0 +1,59 @@
+import { expect, test } from "vitest";
+import { PAPER, parseStudyConfig, protocolOf } from "../../src/study/config.ts";
+
+const minimal = { name: "demo", data: { dataset: "cifar10" } };
+const parse = (value: unknown) => parseStudyConfig(JSON.stringify(value), "netwright.json");
+const messageOf = (value: unknown) => {
+  try {
+    parse(value);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error("the configuration was taken");
+};
+
+test("a name and a data set are enough; the rest has defaults", () => {
+  const config = parse(minimal);
+  expect(config.limits.parameters).toBe(500_000);
+  expect(config.designer.provider).toBe("auto");
+  expect(config.novelty).toEqual({ text: null, structure: 1 });
+  expect(config.admission).toEqual({ accuracy: 0.4, policy: "review" });
+});
+
+test.each([
+  [{ ...minimal, designer: { temperature: 3 } }, /designer\.temperature is 3; allowed: at most 2/],
+  [
+    { ...minimal, designer: { provider: "openai" } },
+    /designer\.provider is "openai"; allowed: "auto", "ollama", "llama\.cpp"/,
+  ],
+  [{ ...minimal, protocol: { batch: 1.5 } }, /protocol\.batch is 1\.5; allowed: a whole number/],
+  [{ ...minimal, protocol: { batch: "64" } }, /protocol\.batch is "64"; allowed: a value of type number/],
+  [{ ...minimal, protocol: { batch: 0 } }, /protocol\.batch is 0; allowed: at least 1/],
+  [
+    { ...minimal, limits: { memory: 5 } },
+    /limits\.memory: unknown key; allowed: parameters, checkSeconds, trainSeconds, memoryMiB/,
+  ],
+  [{ ...minimal, colour: "red" }, /colour: unknown key; allowed: .*designer/],
+  [{ name: "demo" }, /data is missing/],
+  [{ ...minimal, name: "1 study" }, /name is "1 study"; allowed: a letter/],
+  [{ ...minimal, trainer: { device: "tpu" } }, /trainer\.device is "tpu"; allowed: auto, cpu or cuda:N/],
+])("a mistake names the key, the value and what is allowed: %j", (value, message) => {
+  expect(messageOf(value)).toMatch(message);
+});
+
+test("several mistakes are told at once", () => {
+  const message = messageOf({ ...minimal, protocol: { batch: 0, lr: -1 } });
+  expect(message).toMatch(/mistakes:/);
+  expect(message).toMatch(/protocol\.batch/);
+  expect(message).toMatch(/protocol\.lr is -1; allowed: more than 0/);
+});
+
+test("text that is no JSON is told as such, with the file", () => {
+  expect(() => parseStudyConfig("{", "here/netwright.json")).toThrow(/here\/netwright\.json is not valid JSON/);
+});
+
+test("the paper protocol holds nothing out", () => {
+  const config = parse({ ...minimal, ...PAPER });
+  expect(protocolOf(config)).toMatchObject({ name: "paper", batch: 16, lr: 0.01, momentum: 0.9, validationImages: 0 });
+  expect(config.novelty.text).toBe(0.9);
+});
