@@ -18,17 +18,16 @@ export function readReply(reply: Reply, mode: DesignMode, parent: string | null)
 }
 
 function readModule(module: string, reply: Reply): Reading {
-  const lines = module.split("\n");
+  let lines = module.split("\n");
+  // An answer that ran into its limit ends in the middle of a line: that line goes, and what it leaves must be whole.
+  if (reply.finish === "length") lines = lines.slice(0, -1);
   const net = classSpan(lines, "Net");
   const forward = net && methodSpan(lines, net, "forward");
   if (!forward) return noCode(`class Net has no forward method${cutOff(reply)}`);
-  // An answer that ran into its limit may have been cut in the middle of a line; what follows a finished Net can go.
-  if (reply.finish === "length" && net.end === lines.length) {
-    if (!lines.slice(forward.start, forward.end - 1).some((line) => /^\s*return\b/.test(line))) {
-      return noCode(`Net.forward is unfinished${cutOff(reply)}`);
-    }
+  if (reply.finish === "length" && !lines.slice(forward.start, forward.end).some((line) => /^\s*return\b/.test(line))) {
+    return noCode(`Net.forward is unfinished${cutOff(reply)}`);
   }
-  return { code: complete(module) };
+  return { code: complete(lines.join("\n")) };
 }
 
 function readDiff(texts: readonly string[], parent: string, reply: Reply): Reading {
@@ -50,9 +49,11 @@ export function fences(text: string): string[] {
   const found: string[] = [];
   let current: string[] | null = null;
   for (const line of text.replaceAll("\r\n", "\n").split("\n")) {
-    if (/^\s*(```|~~~)/.test(line)) {
+    const fence = /^\s*(?:```|~~~)\s*(\w*)/.exec(line);
+    if (fence) {
       if (current) found.push(current.join("\n"));
-      current = current ? null : [];
+      // A fence that names a language opens a block, even inside one that was never closed.
+      current = current && !fence[1] ? null : [];
     } else current?.push(line);
   }
   if (current) found.push(current.join("\n"));
