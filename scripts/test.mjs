@@ -23,7 +23,10 @@ const tool = (name) => join(dirname(python), name);
 
 /** The counts of a step: null for a check, which has none. */
 const steps = [
-  { title: "Format and lint (Biome)", command: ["biome", "ci", "."] },
+  {
+    title: "Format and lint (Biome)",
+    command: ["biome", "ci", ...(process.stdout.isTTY ? [] : ["--colors=off"]), "."],
+  },
   { title: "Types (tsc)", command: ["tsc", "--noEmit"] },
   { title: "Lint (ruff)", command: [tool("ruff"), "check"], options: inPython },
   { title: "Format (ruff)", command: [tool("ruff"), "format", "--check"], options: inPython },
