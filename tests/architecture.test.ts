@@ -1,6 +1,6 @@
 /** The rules of the house (docs/architecture.md): who may import whom, and what tracked files must not say. */
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -140,6 +140,7 @@ describe("tracked files", () => {
   const git = (...args: string[]) => execFileSync("git", args, { cwd: root, encoding: "utf8" });
   const texts = git("ls-files", "--cached", "--others", "--exclude-standard", "-z")
     .split("\0")
+    .filter((name) => existsSync(join(root, name)))
     .filter((name) => /\.(ts|mjs|js|json|py|toml|md|txt|in|sh|yml|yaml)$|^\.ci\/run$|^\.npmrc$/.test(name));
   const containing = (pattern: RegExp) => texts.filter((name) => pattern.test(readFileSync(join(root, name), "utf8")));
 
