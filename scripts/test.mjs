@@ -28,6 +28,7 @@ const steps = [
     command: ["biome", "ci", ...(process.stdout.isTTY ? [] : ["--colors=off"]), "."],
   },
   { title: "Types (tsc)", command: ["tsc", "--noEmit"] },
+  { title: "Types of the webviews (tsc)", command: ["tsc", "-p", "webview", "--noEmit"] },
   { title: "Lint (ruff)", command: [tool("ruff"), "check"], options: inPython },
   { title: "Format (ruff)", command: [tool("ruff"), "format", "--check"], options: inPython },
   { title: "Types (mypy)", command: [tool("mypy")], options: inPython },
