@@ -1,1 +1,9 @@
+import "@vscode/codicons/dist/codicon.css";
+import "@vscode-elements/elements/dist/vscode-button/index.js";
+import "@vscode-elements/elements/dist/vscode-checkbox/index.js";
+import "uplot/dist/uPlot.min.css";
 import "../shared/base.css";
+import "./dashboard.css";
+import "./line-chart.ts";
+import "./scatter.ts";
+import "./dashboard.ts";

@@ -186,7 +186,7 @@ export class Panel extends LitElement {
     const { activity, study } = model;
     const { watched } = this.#view;
     return html`
-      <header>
+      <div class="head">
         ${headerLine(study, activity)}
         ${this.#controls(study, activity)}
         ${activity.error && activity.state === "idle" ? errorView(activity.error) : nothing}
@@ -195,7 +195,7 @@ export class Panel extends LitElement {
           text: this.#written,
           toggle: (id) => this.#watch(id === watched ? null : id),
         })}
-      </header>
+      </div>
       ${model.candidates.size === 0 ? emptyView(activity, study) : this.#candidates(model)}`;
   }
 

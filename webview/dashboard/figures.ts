@@ -1,0 +1,92 @@
+/** What the charts show, from the same data as the table. Pure. */
+import { decisionAccuracy, isNew } from "../../src/study/admission.ts";
+import { type Candidate, type CycleSummary, OUTCOMES, type Outcome } from "../../src/study/types.ts";
+
+/** Shares in [0, 1]; null where there is nothing to divide by. */
+export interface CycleFigures {
+  cycle: number;
+  /** Candidates that ended. */
+  ended: number;
+  validRate: number | null;
+  meanAccuracy: number | null;
+  bestAccuracy: number | null;
+  /** Of the valid ones, those at or above the study's threshold. */
+  atThreshold: number | null;
+  /** Valid and structurally new. */
+  novel: number;
+  accepted: number;
+  outcomes: Partial<Record<Outcome, number>>;
+}
+
+/** One entry a cycle from 1 on: the seeds of cycle 0 are nobody's designs. */
+export function cycleFigures(
+  cycles: readonly CycleSummary[],
+  candidates: Iterable<Candidate>,
+  threshold: number,
+): CycleFigures[] {
+  const byCycle = new Map<number, Candidate[]>();
+  for (const candidate of candidates) {
+    const others = byCycle.get(candidate.cycle);
+    if (others) others.push(candidate);
+    else byCycle.set(candidate.cycle, [candidate]);
+  }
+  return cycles
+    .filter(({ cycle }) => cycle > 0)
+    .map(({ cycle }) => figuresOf(cycle, byCycle.get(cycle) ?? [], threshold))
+    .sort((a, b) => a.cycle - b.cycle);
+}
+
+function figuresOf(cycle: number, candidates: readonly Candidate[], threshold: number): CycleFigures {
+  const ended = candidates.filter(({ outcome }) => outcome !== null);
+  const valid = ended.filter(({ outcome }) => outcome === "valid");
+  const accuracies = valid.map(({ accuracy }) => decisionAccuracy(accuracy)).filter((each) => each !== null);
+  const outcomes: CycleFigures["outcomes"] = {};
+  for (const { outcome } of ended) if (outcome) outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+  return {
+    cycle,
+    ended: ended.length,
+    validRate: share(valid.length, ended.length),
+    meanAccuracy: share(
+      accuracies.reduce((sum, each) => sum + each, 0),
+      accuracies.length,
+    ),
+    bestAccuracy: accuracies.length > 0 ? Math.max(...accuracies) : null,
+    atThreshold: share(accuracies.filter((each) => each >= threshold).length, accuracies.length),
+    novel: valid.filter(({ novelty }) => isNew(novelty)).length,
+    accepted: ended.filter(({ accepted }) => accepted === true).length,
+    outcomes,
+  };
+}
+
+const share = (part: number, whole: number): number | null => (whole > 0 ? part / whole : null);
+
+/** The outcomes that occur, in the order of the loop. */
+export const outcomesThatOccur = (figures: readonly CycleFigures[]): Outcome[] =>
+  OUTCOMES.filter((outcome) => figures.some(({ outcomes }) => outcomes[outcome]));
+
+export interface Point {
+  id: number;
+  name: string;
+  novelty: number;
+  accuracy: number;
+  kind: "valid" | "proposed" | "accepted";
+}
+
+/** Valid nets with both figures. */
+export function points(candidates: Iterable<Candidate>, measure: "text" | "structure"): Point[] {
+  const found: Point[] = [];
+  for (const { id, name, outcome, novelty, accuracy, accepted, proposed } of candidates) {
+    const [x, y] = [novelty[measure], decisionAccuracy(accuracy)];
+    if (outcome !== "valid" || x === null || y === null) continue;
+    const kind = accepted === true ? "accepted" : proposed && accepted === null ? "proposed" : "valid";
+    found.push({ id, name, novelty: x, accuracy: y, kind });
+  }
+  return found;
+}
+
+/** All that arXiv 2601.02997 states in figures: mean first-epoch accuracy on CIFAR-10 at its two ends, and valid rates. */
+export const PAPER = {
+  label: "arXiv 2601.02997",
+  meanAccuracy: { first: { cycle: 1, value: 0.281 }, last: { cycle: 22, value: 0.51 } },
+  validRate: { mean: 0.506, best: 0.745 },
+} as const;
