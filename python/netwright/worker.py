@@ -36,11 +36,11 @@ from typing import Any, NoReturn, cast
 import torch
 import torch._dynamo  # optimisers import it on first use, which takes seconds
 
-import netwright.trace  # noqa: F401
 from netwright.candidate import STAGE_OUTCOMES, STAGE_WORDS, Failure, Outcome, Stage
 from netwright.child import Settings, serve, usable_threads
 from netwright.prepared import Prepared, open_prepared
 from netwright.sandbox import die_with_parent, hide_memory, memory_of
+from netwright.trace import MAX_NODES
 
 REQUESTS, EVENTS = 3, 4
 MAX_MESSAGE = 4 << 20
@@ -387,14 +387,17 @@ def _result(message: dict[str, object]) -> dict[str, Any]:
         return {"status": status, "message": _text(message.get("message"), 1000)}
     if status == "failed":
         failure = message.get("failure")
-        if not isinstance(failure, dict) or failure.get("outcome") not in OUTCOMES:
+        if not isinstance(failure, dict):
+            raise Garbage
+        outcome = _text(failure.get("outcome"), 20)
+        if outcome not in OUTCOMES:
             raise Garbage
         line, source = failure.get("line"), failure.get("source")
         parameters = message.get("parameters")
         return {
             "status": status,
             "failure": {
-                "outcome": failure["outcome"],
+                "outcome": outcome,
                 "message": _text(failure.get("message"), 300),
                 "line": None if line is None else _count(line),
                 "source": None if source is None else _text(source, 200),
@@ -402,14 +405,8 @@ def _result(message: dict[str, object]) -> dict[str, Any]:
             "parameters": None if parameters is None else _count(parameters),
         }
     if status == "checked":
-        graph = message.get("graph")
-        if not isinstance(graph, dict):  # its form is validated by its reader
-            raise Garbage
-        return {
-            "status": status,
-            "parameters": _count(message.get("parameters")),
-            "graph": graph,
-        }
+        parameters = _count(message.get("parameters"))
+        return {"status": status, "parameters": parameters, "graph": _graph(message.get("graph"))}
     if status == "trained":
         predictions = message.get("predictions")
         if not isinstance(predictions, dict):
@@ -426,6 +423,24 @@ def _result(message: dict[str, object]) -> dict[str, Any]:
             "peakMemoryMiB": _count(message.get("peakMemoryMiB")),
         }
     raise Garbage
+
+
+def _graph(graph: object) -> dict[str, Any]:
+    if not isinstance(graph, dict):
+        raise Garbage
+    nodes = []
+    for node in _list(graph.get("nodes"), MAX_NODES):
+        if not isinstance(node, dict):
+            raise Garbage
+        nodes.append(
+            {
+                "op": _text(node.get("op"), 200),
+                "attributes": _text(node.get("attributes"), 2000),
+                "shape": [_count(size) for size in _list(node.get("shape"), 32)],
+                "inputs": [_count(index) for index in _list(node.get("inputs"), MAX_NODES)],
+            }
+        )
+    return {"nodes": nodes, "output": _count(graph.get("output"))}
 
 
 def _text(value: object, longest: int) -> str:

@@ -1,6 +1,7 @@
 /** bubblewrap around the worker: no network, no home, a read-only system. What each process adds is in python/netwright/sandbox.py. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { UserError } from "../study/ports.ts";
 
 const run = promisify(execFile);
 
@@ -16,14 +17,23 @@ paths = [os.path.dirname(sys.executable), os.path.dirname(os.path.realpath(sys.e
 json.dump({"executable": sys.executable, "paths": [p for p in dict.fromkeys(paths) if os.path.isabs(p) and os.path.exists(p)]}, sys.stdout)
 `;
 
-/** Asks `python` itself; a virtual environment's own and its base's folders are among the paths. */
+/**
+ * Asks `python` itself; a virtual environment's own and its base's folders are among the paths.
+ * @throws UserError "python-unsuitable"
+ */
 export async function locateInterpreter(
   python: string,
   env: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): Promise<Interpreter> {
-  const { stdout } = await run(python, ["-s", "-c", LOCATE], { env, signal, killSignal: "SIGKILL" });
-  return JSON.parse(stdout) as Interpreter;
+  try {
+    const { stdout } = await run(python, ["-s", "-c", LOCATE], { env, signal, killSignal: "SIGKILL" });
+    return JSON.parse(stdout) as Interpreter;
+  } catch (error) {
+    signal.throwIfAborted();
+    const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    throw new UserError("python-unsuitable", `${python} cannot be run: ${why}. See: netwright doctor`, { cause: error });
+  }
 }
 
 /** Arguments of bwrap, up to the command; `readable` and `devices` are absolute paths that exist. */
