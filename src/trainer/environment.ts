@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,8 +24,9 @@ export type OnProgress = (progress: SetupProgress) => void;
 export interface EnvironmentSpec {
   /** For people, e.g. "the Python environment". */
   name: string;
+  /** Absolute. */
   folder: string;
-  /** The folder of the requirement files, and of the installer's own: requirements-installer.txt. */
+  /** Absolute: the folder of the requirement files, and of the installer's own: requirements-installer.txt. */
   packageDir: string;
   /** Fully resolved requirement files with hashes: they are installed without resolving anything. */
   requirements: string[];
@@ -53,9 +54,9 @@ const APT = "sudo apt install python3 python3-venv";
 
 /**
  * The worker's interpreter, installed first where needed. With $NETWRIGHT_WORKER_PYTHON set, that interpreter is checked and
- * used as it is; else the environment `home`/python is made from `packageDir`/requirements.txt or, when its requirements changed, made anew. When it is there
- * already, no process is started.
- * @throws UserError "python-missing", "python-unsuitable", "disk-full", "network" or "install-failed"; AbortError.
+ * used as it is; else the environment `home`/python is made from `packageDir`/requirements.txt, anew when those changed. When it
+ * is there already, no process is started.
+ * @throws UserError "python-missing", "python-unsuitable", "disk-full", "network", "home-unwritable" or "install-failed"; AbortError.
  */
 export async function ensurePython(
   home: string,
@@ -70,7 +71,7 @@ export async function ensurePython(
   }
   const spec: EnvironmentSpec = {
     name: "the Python environment (PyTorch)",
-    folder: join(home, "python"),
+    folder: resolve(home, "python"),
     packageDir,
     requirements: ["requirements.txt"],
     imports: ["torch", "numpy", "PIL", "sklearn"],
@@ -190,7 +191,16 @@ async function install(spec: EnvironmentSpec, key: string, progress: Heartbeat, 
   const files = requirementFiles(spec).flatMap((file) => ["-r", file]);
   progress.say(`Installing ${name}`);
   const packages = new Downloads(progress, `Downloading ${name}`, `Installing ${name}`);
-  const options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-progress"];
+  // The directory keeps settings of whatever project the user stands in out of this.
+  const options = [
+    "--directory",
+    dirname(folder),
+    "--no-deps",
+    "--require-hashes",
+    "--only-binary",
+    ":all:",
+    "--no-progress",
+  ];
   await must(uv, ["pip", "install", "--python", python, ...options, ...files], signal, (line) => packages.read(line));
   progress.say(`Checking ${name}`);
   await must(python, ["-c", `import ${spec.imports.join(", ")}`], signal);

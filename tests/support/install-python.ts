@@ -1,5 +1,5 @@
 /** Makes the Python environment for tests and checks in the data home, and prints its interpreter's path. */
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { netwrightHome, pythonPackage } from "../../src/engine/paths.ts";
 import { UserError } from "../../src/study/ports.ts";
 import { ensureEnvironment } from "../../src/trainer/environment.ts";
@@ -11,7 +11,7 @@ try {
   const python = await ensureEnvironment(
     {
       name: "the Python environment for tests",
-      folder: join(netwrightHome(), "python-test"),
+      folder: resolve(netwrightHome(), "python-test"),
       packageDir: pythonPackage,
       requirements: ["requirements.txt", "requirements-test.txt", "requirements-test-nodeps.txt"],
       imports: ["torch", "numpy", "PIL", "sklearn", "datasketch"],

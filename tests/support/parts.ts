@@ -3,12 +3,12 @@
  * how to run it; the notes are printed once, at the end of the run.
  */
 import { appendFileSync, existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { netwrightHome } from "../../src/engine/paths.ts";
 
 /** A Python with the worker's packages and the tests'. */
 export function pythonForTests(): string | null {
-  const usual = join(netwrightHome(), "python-test", "bin", "python");
+  const usual = resolve(netwrightHome(), "python-test", "bin", "python");
   return part("NETWRIGHT_TEST_PYTHON", [usual], "tests with the real worker", "npm test (it installs the environment)");
 }
 
@@ -35,7 +35,7 @@ export function cifar10ForTests(): string | null {
 }
 
 function models(): string[] {
-  const folder = join(netwrightHome(), "models");
+  const folder = resolve(netwrightHome(), "models");
   if (!existsSync(folder)) return [];
   const names = readdirSync(folder).filter((name) => name.endsWith(".gguf"));
   return names.sort().map((name) => join(folder, name));
