@@ -1,4 +1,3 @@
-import { unknownCandidate } from "../store/store.ts";
 import type { Candidate, Outcome } from "../study/types.ts";
 import type { Context } from "./context.ts";
 import { candidateTable, percent, printJson, printText, summaryLine } from "./output.ts";
@@ -52,7 +51,6 @@ export async function showCommand(
 ): Promise<void> {
   const { store } = context.study();
   const candidate = store.candidate(id);
-  if (!candidate) throw unknownCandidate(id);
   const code = store.code(id);
   const attempts = store.attempts(id);
   if (context.json) {

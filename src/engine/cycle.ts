@@ -84,7 +84,7 @@ const REMEMBERED_IDEAS = 6;
 /** Writes down the cycle's candidates, each with its seed, its idea and, for a diff, its parent, before any is asked for. */
 function planCandidates(loop: Loop, cycle: { cycle: number; mode: DesignMode; planned: number; seed: number }): void {
   const { store, config } = loop;
-  const pool = exemplarPool(store.list());
+  const pool = exemplarPool(store.list({ outcome: "valid" }));
   const ideas = store.list({ limit: REMEMBERED_IDEAS }).map((c) => store.work(c.id).idea ?? "");
   for (let position = store.list({ cycle: cycle.cycle }).length; position < cycle.planned; position++) {
     const seed = candidateSeed(cycle.seed, cycle.cycle, position);
@@ -193,11 +193,11 @@ async function advance(
         break;
       }
       case "finish": {
-        const { novelty, accuracy } = recorded(store, id);
+        const { novelty, accuracy } = store.candidate(id);
         const proposed = work.mode !== "seed" && isProposed({ outcome: step.outcome, novelty, accuracy }, config);
         store.finish(id, { outcome: step.outcome, error: step.failure, proposed });
         if (proposed && config.admission.policy === "automatic") store.accept([id], "policy");
-        emit({ type: "candidate", candidate: recorded(store, id) });
+        emit({ type: "candidate", candidate: store.candidate(id) });
         progress.update(id);
         return;
       }
@@ -247,7 +247,7 @@ function designInput(loop: Loop, work: Work, mode: DesignMode): DesignInput {
     accuracy: decisionAccuracy(candidate.accuracy),
     parameters: candidate.parameters ?? 0,
   });
-  const pool = exemplarPool(store.list()).filter((c) => c.id !== work.parent);
+  const pool = exemplarPool(store.list({ outcome: "valid" })).filter((c) => c.id !== work.parent);
   // The same for the whole cycle: its prompts then begin alike, and the designer reads that beginning once.
   const exemplars = drawExemplars(
     pool,
@@ -259,16 +259,10 @@ function designInput(loop: Loop, work: Work, mode: DesignMode): DesignInput {
     parameterLimit: config.limits.parameters,
     mode,
     exemplars: exemplars.map(shown),
-    parent: work.parent === null ? null : shown(recorded(store, work.parent)),
+    parent: work.parent === null ? null : shown(store.candidate(work.parent)),
     lessons: lessons(store.list({ limit: 32 }), 3),
     idea: work.idea ?? "",
   };
-}
-
-function recorded(store: StudyStore, id: number): Candidate {
-  const candidate = store.candidate(id);
-  if (!candidate) throw new Error(`candidate ${id} is not in the store`);
-  return candidate;
 }
 
 /** Counts and time left of a running batch of candidates, from the store: it is right after a resume too. */
@@ -296,7 +290,7 @@ class Progress {
       checked: finished || work.checked !== null,
       trained: work.trained !== null,
       finished,
-      seconds: recorded(this.#loop.store, id).seconds,
+      seconds: this.#loop.store.candidate(id).seconds,
     });
     const states = [...this.#state.values()];
     const counted = (key: "designed" | "checked" | "trained" | "finished") => states.filter((s) => s[key]).length;

@@ -41,7 +41,9 @@ export async function startLoop(
     const { config, store } = study;
     addSeeds(store);
     const index = openNoveltyIndex(store.fingerprints);
-    for (const net of store.unindexed(index.version)) index.add(net.id, net);
+    store.transaction(() => {
+      for (const net of store.unindexed(index.version)) index.add(net.id, net);
+    });
     // Both are started at once; when one fails the other is still waited for, so that it can be closed.
     const starting = await Promise.allSettled([
       keep(startTrainer(config, study.dir, emit, signal)),

@@ -18,15 +18,18 @@ export async function importNets(
   const { nets, skipped } = await importLemur(dir);
   const known = new Set(store.list({ cycle: 0 }).map(({ id }) => store.code(id)));
   const ids: number[] = [];
-  for (const { name, code } of nets) {
-    if (known.has(code)) {
-      skipped.push({ file: `${name}.py`, why: "the study has it already" });
-      continue;
+  const add = () => {
+    for (const { name, code } of nets) {
+      if (known.has(code)) {
+        skipped.push({ file: `${name}.py`, why: "the study has it already" });
+        continue;
+      }
+      known.add(code);
+      let free = name;
+      for (let copy = 2; store.candidateByName(free); copy++) free = `${name}_${copy}`;
+      ids.push(store.addCandidate({ cycle: 0, name: free, mode: "import", parent: null, seed: 0, idea: null, code }));
     }
-    known.add(code);
-    let free = name;
-    for (let copy = 2; store.candidateByName(free); copy++) free = `${name}_${copy}`;
-    ids.push(store.addCandidate({ cycle: 0, name: free, mode: "import", parent: null, seed: 0, idea: null, code }));
-  }
+  };
+  store.transaction(add);
   return { ids, skipped };
 }

@@ -135,7 +135,7 @@ export class EngineHost {
 
   detail(id: number): Detail {
     const { store } = this.#study;
-    return { candidate: this.#candidate(id), code: store.code(id), attempts: store.attempts(id) };
+    return { candidate: this.#study.store.candidate(id), code: store.code(id), attempts: store.attempts(id) };
   }
 
   evaluate(parameters: EvaluationParameters): Promise<Evaluation> {
@@ -162,7 +162,7 @@ export class EngineHost {
     return this.#work(async (signal) => {
       this.#configure();
       const { store } = this.#study;
-      const before = this.#candidate(id);
+      const before = this.#study.store.candidate(id);
       const code = store.code(id);
       if (before.outcome === null || code === null) {
         throw new UserError("not-trainable", `${before.name} has no finished code to train.`);
@@ -175,7 +175,7 @@ export class EngineHost {
         this.#emit({ type: "training", id, ...p }),
       );
       store.recordTraining(id, protocol, result, result.ok);
-      const candidate = this.#candidate(id);
+      const candidate = this.#study.store.candidate(id);
       this.#emit({ type: "candidate", candidate });
       return candidate;
     });
@@ -193,7 +193,7 @@ export class EngineHost {
       const { loop } = await this.#loop(false, signal);
       this.#set({ state: "running" });
       await prepareArchive(loop, signal);
-      return { candidates: ids.map((id) => this.#candidate(id)), skipped };
+      return { candidates: ids.map((id) => this.#study.store.candidate(id)), skipped };
     });
   }
 
@@ -291,7 +291,7 @@ export class EngineHost {
         this.#underway.set(id, { id, name, stage, because, training: null });
         if (stage === "repairing") this.#texts.delete(id);
         this.#set({ underway: [...this.#underway.values()] });
-        this.#listener.changes([{ kind: "candidate", candidate: this.#candidate(id) }]);
+        this.#listener.changes([{ kind: "candidate", candidate: this.#study.store.candidate(id) }]);
         break;
       }
       case "training": {
@@ -343,14 +343,8 @@ export class EngineHost {
     };
   }
 
-  #candidate(id: number): Candidate {
-    const candidate = this.#study.store.candidate(id);
-    if (!candidate) throw new UserError("unknown-candidate", `There is no candidate ${id} in this study.`);
-    return candidate;
-  }
-
   #reviewed(ids: number[]): Candidate[] {
-    const candidates = ids.map((id) => this.#candidate(id));
+    const candidates = ids.map((id) => this.#study.store.candidate(id));
     const changes: Change[] = candidates.map((candidate) => ({ kind: "candidate", candidate }));
     this.#listener.changes([...changes, { kind: "cycles", cycles: this.#study.store.cycles() }]);
     return candidates;

@@ -562,7 +562,7 @@ function toCandidate(row: CandidateRow): Candidate {
   };
 }
 
-export function unknownCandidate(id: number): UserError {
+function unknownCandidate(id: number): UserError {
   return new UserError(
     "unknown-candidate",
     `There is no candidate ${id} in this study. "netwright list" shows what there is.`,
