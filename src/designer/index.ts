@@ -44,7 +44,7 @@ export async function openDesigner(
   { home, onProgress, log = () => {} }: DesignerContext,
   signal: AbortSignal,
 ): Promise<Designer> {
-  const chosen = await choose(config, signal);
+  const chosen = await chooseDesigner(config, signal);
   if (chosen.provider === "ollama") return openOllama({ ...config, model: chosen.model }, onProgress, signal);
   const model = await ensureModel(chosen.model, home, onProgress, signal);
   const { contextTokens, parallel, adapter, threads } = config;
@@ -52,9 +52,13 @@ export async function openDesigner(
   return openLlama({ name, model, contextTokens, parallel, adapter, threads }, onProgress, log, signal);
 }
 
-type Choice = { provider: "ollama"; model: string | null } | { provider: "llama.cpp"; model: string };
+export type Choice = { provider: "ollama"; model: string | null } | { provider: "llama.cpp"; model: string };
 
-async function choose({ provider, model, host }: DesignerConfig, signal: AbortSignal): Promise<Choice> {
+/** Which designer the configuration comes to, as things stand. @throws UserError "ollama-host-invalid" */
+export async function chooseDesigner(
+  { provider, model, host }: Pick<DesignerConfig, "provider" | "model" | "host">,
+  signal: AbortSignal,
+): Promise<Choice> {
   if (provider === "ollama") return { provider, model };
   const embedded: Choice = { provider: "llama.cpp", model: model ?? DEFAULT_EMBEDDED_MODEL };
   if (provider === "llama.cpp" || isEmbedded(embedded.model, model)) return embedded;

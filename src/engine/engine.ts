@@ -1,17 +1,16 @@
 /** Composes the loop: starts the trainer, the novelty index and, when asked for, the designer. */
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { openDesigner } from "../designer/index.ts";
 import { openNoveltyIndex } from "../novelty/index.ts";
-import { protocolOf, type StudyConfig } from "../study/config.ts";
+import type { StudyConfig } from "../study/config.ts";
 import type { Designer, Trainer } from "../study/ports.ts";
-import { prepareData } from "../trainer/data.ts";
-import { ensurePython } from "../trainer/environment.ts";
 import { openTrainer } from "../trainer/index.ts";
 import type { Loop } from "./cycle.ts";
 import type { Emit } from "./events.ts";
 
 import { netwrightHome, pythonPackage } from "./paths.ts";
 import { addSeeds } from "./seeds.ts";
+import { prepareStudyData } from "./setup.ts";
 import type { Study } from "./study.ts";
 
 export interface RunningLoop {
@@ -69,27 +68,10 @@ export async function startTrainer(
   emit: Emit,
   signal: AbortSignal,
 ): Promise<Trainer> {
-  const home = netwrightHome();
-  const onProgress = (p: SetupProgress) => emit({ type: "setup", ...p });
-  const { python } = await ensurePython(home, pythonPackage, onProgress, signal);
-  const protocol = protocolOf(config);
-  const data = await prepareData(
-    {
-      python,
-      packageDir: pythonPackage,
-      dataset: protocol.dataset,
-      source: config.data.source === null ? null : resolve(studyDir, config.data.source),
-      dataDir: join(home, "data"),
-      validationImages: protocol.validationImages,
-      seed: protocol.seed,
-      download: true,
-    },
-    onProgress,
-    signal,
-  );
+  const { python, path } = await prepareStudyData(config, studyDir, emit, signal);
   const { device, threads, sandbox } = config.trainer;
   return openTrainer(
-    { python, packageDir: pythonPackage, cache: data.path, device, threads, sandbox, limits: config.limits },
+    { python, packageDir: pythonPackage, cache: path, device, threads, sandbox, limits: config.limits },
     signal,
   );
 }

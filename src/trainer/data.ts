@@ -86,13 +86,24 @@ export async function prepareData(
   signal: AbortSignal,
 ): Promise<{ path: string; meta: DataMeta }> {
   signal.throwIfAborted();
-  const path = join(resolve(options.dataDir), `${options.dataset}-${cacheKey(options)}`);
+  const path = cachePath(options);
   const meta = readMeta(path) ?? (await runPreparation(options, path, onProgress, signal));
   return { path, meta };
 }
 
+type Identity = Pick<DataOptions, "dataset" | "source" | "validationImages" | "seed">;
+
+/** Whether the data is there: preparing it again takes no time. */
+export function isPrepared(options: Identity & Pick<DataOptions, "dataDir">): boolean {
+  return readMeta(cachePath(options)) !== null;
+}
+
+function cachePath(options: Identity & Pick<DataOptions, "dataDir">): string {
+  return join(resolve(options.dataDir), `${options.dataset}-${cacheKey(options)}`);
+}
+
 /** Twelve hexadecimal digits that change with the source (names, sizes, times of change), the split and the layout. */
-export function cacheKey(options: Pick<DataOptions, "dataset" | "source" | "validationImages" | "seed">): string {
+export function cacheKey(options: Identity): string {
   const { dataset, source, validationImages, seed } = options;
   const identity = source === null ? null : identityOf(source);
   const key = JSON.stringify([LAYOUT, dataset, identity, validationImages, seed]);

@@ -69,7 +69,11 @@ export async function ensurePython(
     await verifyChosen(chosen, signal);
     return { python: chosen };
   }
-  const spec: EnvironmentSpec = {
+  return { python: await ensureEnvironment(workerEnvironment(home, packageDir), onProgress, signal) };
+}
+
+function workerEnvironment(home: string, packageDir: string): EnvironmentSpec {
+  return {
     name: "the Python environment (PyTorch)",
     folder: resolve(home, "python"),
     packageDir,
@@ -77,7 +81,17 @@ export async function ensurePython(
     imports: ["torch", "numpy", "PIL", "sklearn"],
     bytes: WORKER_BYTES,
   };
-  return { python: await ensureEnvironment(spec, onProgress, signal) };
+}
+
+/** The worker's interpreter when it is there and current, else null and what its environment takes on disk. No process is started. */
+export function installedPython(
+  home: string,
+  packageDir: string,
+): { python: string } | { python: null; bytes: number } {
+  if (process.env.NETWRIGHT_WORKER_PYTHON) return { python: process.env.NETWRIGHT_WORKER_PYTHON };
+  const spec = workerEnvironment(home, packageDir);
+  const current = isCurrent(spec.folder, requirementsKey(requirementFiles(spec)));
+  return current ? { python: interpreter(spec.folder) } : { python: null, bytes: spec.bytes };
 }
 
 /** Makes the environment unless it is there and current. Returns its interpreter. Two processes at once: one makes it, one waits. */

@@ -204,6 +204,17 @@ async function workerCommand(
   return { command: { file: python, args, env }, sandbox: [] };
 }
 
+/** Whether bubblewrap confines the worker here; if not, why. */
+export async function sandboxReport(
+  python: string,
+  packageDir: string,
+  signal: AbortSignal,
+): Promise<{ works: true } | { works: false; why: string }> {
+  const env = environment(packageDir, null);
+  const interpreter = await locateInterpreter(python, env, signal);
+  return bubblewrapWorks(bubblewrapArguments([...interpreter.paths, packageDir], []), interpreter, env, signal);
+}
+
 /** All that the worker sees of this process's environment; nothing of it is the user's own. */
 function environment(packageDir: string, threads: number | null): NodeJS.ProcessEnv {
   const kept = ["LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"];

@@ -1,0 +1,176 @@
+/** What is found here, what is missing, and how to mend it. */
+import { statfsSync } from "node:fs";
+import { chooseDesigner, listDesigners } from "../designer/index.ts";
+import type { StudyConfig } from "../study/config.ts";
+import { UserError } from "../study/ports.ts";
+import { probeDevices } from "../trainer/devices.ts";
+import { findPython, installedPython } from "../trainer/environment.ts";
+import { sandboxReport } from "../trainer/index.ts";
+import { netwrightHome, pythonPackage } from "./paths.ts";
+import { missingParts } from "./setup.ts";
+import { openStudy, readStudyConfig } from "./study.ts";
+
+export interface Finding {
+  what: string;
+  /** ok; note: works, but could be better; missing: a cycle cannot run. */
+  state: "ok" | "note" | "missing";
+  found: string;
+  /** How to mend it; null when there is nothing to mend. */
+  remedy: string | null;
+  /** What a client can do about it: install what is missing, open the settings, open the study's configuration. */
+  fix: "install" | "settings" | "study" | null;
+}
+
+const ok = (what: string, found: string): Finding => ({ what, state: "ok", found, remedy: null, fix: null });
+
+/** Looks at everything a cycle needs. `dir` null: no study. */
+export async function diagnose(dir: string | null, signal: AbortSignal): Promise<Finding[]> {
+  const findings: Finding[] = [ok("Node", process.version)];
+  const study = dir ? examineStudy(dir) : null;
+  findings.push(...(await examinePython(signal)));
+  findings.push(await examineDesigner(study?.config ?? null, signal));
+  if (study) {
+    findings.push(study.finding);
+    if (study.config && dir) findings.push(...(await examineData(study.config, dir, signal)));
+  }
+  findings.push(examineDisk());
+  return findings;
+}
+
+async function examinePython(signal: AbortSignal): Promise<Finding[]> {
+  const installed = installedPython(netwrightHome(), pythonPackage);
+  if (installed.python === null) {
+    const remedy = "Installed before the first cycle, or now with: netwright setup";
+    try {
+      const { path, version } = await findPython(false, signal);
+      return [
+        {
+          what: "Python",
+          state: "note",
+          found: `${path} (${version.join(".")}); its environment is not made yet`,
+          remedy,
+          fix: "install",
+        },
+      ];
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      return [{ what: "Python", state: "missing", found: "none that fits", remedy: error.message, fix: "settings" }];
+    }
+  }
+  const { python } = installed;
+  try {
+    const { torch, cuda, threads } = await probeDevices(python, signal);
+    const devices = cuda.map(
+      ({ index, name, freeMiB, totalMiB }) => `cuda:${index} ${name}, ${freeMiB} of ${totalMiB} MiB free`,
+    );
+    const sandbox = await sandboxReport(python, pythonPackage, signal);
+    return [
+      ok("Python", `${python}, PyTorch ${torch}`),
+      devices.length > 0
+        ? ok("Training device", devices.join("; "))
+        : {
+            what: "Training device",
+            state: "note",
+            found: `the processor, ${threads} threads`,
+            remedy: "A CUDA GPU trains far faster.",
+            fix: null,
+          },
+      sandbox.works
+        ? ok("Sandbox", "bubblewrap, seccomp, resource limits")
+        : {
+            what: "Sandbox",
+            state: "note",
+            found: "seccomp and resource limits only",
+            remedy: `${sandbox.why}. On Debian: apt install bubblewrap`,
+            fix: null,
+          },
+    ];
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return [{ what: "Python", state: "missing", found: python, remedy: error.message, fix: "install" }];
+  }
+}
+
+async function examineDesigner(config: StudyConfig | null, signal: AbortSignal): Promise<Finding> {
+  const what = "Designer";
+  const wanted = config?.designer ?? { provider: "auto" as const, model: null, host: null };
+  try {
+    const choice = await chooseDesigner(wanted, signal);
+    const { ollama, embedded } = await listDesigners(wanted.host, netwrightHome(), signal);
+    if (choice.provider === "ollama") {
+      if (ollama.error)
+        return { what, state: "missing", found: "no Ollama", remedy: ollama.error.message, fix: "settings" };
+      return ok(what, `${choice.model ?? ollama.suitable}, through Ollama at ${ollama.address}`);
+    }
+    const model = embedded.find(({ name }) => name === choice.model);
+    const besides = ollama.error ? "" : ` (Ollama at ${ollama.address} has no suitable model)`;
+    if (!model || model.installed) return ok(what, `${choice.model}, embedded${besides}`);
+    return {
+      what,
+      state: "note",
+      found: `${model.title}, embedded, not downloaded yet${besides}`,
+      remedy: "Downloaded before the first cycle, or now with: netwright setup",
+      fix: "install",
+    };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { what, state: "missing", found: wanted.model ?? wanted.provider, remedy: error.message, fix: "settings" };
+  }
+}
+
+function examineStudy(dir: string): { finding: Finding; config: StudyConfig | null } {
+  let config: StudyConfig | null = null;
+  try {
+    config = readStudyConfig(dir);
+    const study = openStudy(dir);
+    const count = study.store.cycles().reduce((sum, { candidates }) => sum + candidates, 0);
+    study.close();
+    return { finding: ok("Study", `${config.name} in ${dir}, ${count} nets`), config };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { finding: { what: "Study", state: "missing", found: dir, remedy: error.message, fix: "study" }, config };
+  }
+}
+
+async function examineData(config: StudyConfig, dir: string, signal: AbortSignal): Promise<Finding[]> {
+  const missing = (await missingParts(config, dir, signal)).find(({ what }) => what.startsWith("The data set"));
+  const { dataset } = config.data;
+  if (!missing) return [ok("Data", dataset)];
+  return [
+    {
+      what: "Data",
+      state: "note",
+      found: `${dataset}, not prepared yet`,
+      remedy: "Prepared before the first cycle, or now with: netwright setup",
+      fix: "install",
+    },
+  ];
+}
+
+/** A cycle writes little; a full disk loses it all the same. */
+const LEAST_FREE_BYTES = 1e9;
+
+function examineDisk(): Finding {
+  const home = netwrightHome();
+  const free = freeBytes(home);
+  const found = `${(free / 1e9).toFixed(1)} GB free for ${home}`;
+  if (free >= LEAST_FREE_BYTES) return ok("Disk", found);
+  return {
+    what: "Disk",
+    state: "note",
+    found,
+    remedy: "Free some space, or set NETWRIGHT_HOME to a folder on another disk.",
+    fix: null,
+  };
+}
+
+function freeBytes(folder: string): number {
+  for (let at = folder; ; at = `${at}/..`) {
+    try {
+      const { bavail, bsize } = statfsSync(at);
+      return bavail * bsize;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
+  }
+}

@@ -1,0 +1,97 @@
+/** What a study needs to be there before it can run: what is missing, and installing it. */
+import { join, resolve } from "node:path";
+import { type Choice, chooseDesigner, listDesigners, pullModel } from "../designer/index.ts";
+import { DEFAULT_EMBEDDED_MODEL, ensureModel } from "../designer/models.ts";
+import { protocolOf, type StudyConfig } from "../study/config.ts";
+import { isPrepared, prepareData } from "../trainer/data.ts";
+import { ensurePython, installedPython } from "../trainer/environment.ts";
+import type { Emit } from "./events.ts";
+import { netwrightHome, pythonPackage } from "./paths.ts";
+
+export interface MissingPart {
+  what: string;
+  /** About what it takes on disk; null: unknown. */
+  bytes: number | null;
+}
+
+/** Bytes of the data sets as they are fetched; scikit-learn carries the digits. */
+const DATA_BYTES = { cifar10: 170_498_071, "fashion-mnist": 30_878_645, digits: 0 } as const;
+
+const show = (emit: Emit) => (p: { what: string; done: number; total: number | null; unit: string }) =>
+  emit({ type: "setup", ...p });
+
+/** What would be installed or fetched. Quick: no Python is started. `config` null: what every study needs. */
+export async function missingParts(
+  config: StudyConfig | null,
+  dir: string | null,
+  signal: AbortSignal,
+): Promise<MissingPart[]> {
+  const parts: MissingPart[] = [];
+  const python = installedPython(netwrightHome(), pythonPackage);
+  if (python.python === null) parts.push({ what: "A Python environment with PyTorch", bytes: python.bytes });
+  const model = await missingModel(config?.designer ?? ANY_DESIGNER, signal);
+  if (model) parts.push(model);
+  if (config && dir && DATA_BYTES[config.data.dataset] > 0 && !isPrepared(dataOptions(config, dir))) {
+    const { dataset, source } = config.data;
+    parts.push({
+      what: `The data set ${dataset}${source ? `, from ${source}` : ""}`,
+      bytes: source ? null : DATA_BYTES[dataset],
+    });
+  }
+  return parts;
+}
+
+const ANY_DESIGNER = { provider: "auto", model: null, host: null } as const;
+type DesignerChoice = Pick<StudyConfig["designer"], "provider" | "model" | "host">;
+
+async function missingModel(designer: DesignerChoice, signal: AbortSignal): Promise<MissingPart | null> {
+  const choice = await chooseDesigner(designer, signal);
+  const { ollama, embedded } = await listDesigners(designer.host, netwrightHome(), signal);
+  if (choice.provider === "ollama") {
+    if (choice.model === null || ollama.error || hasModel(ollama.models, choice.model)) return null;
+    return { what: `The model ${choice.model}, through Ollama`, bytes: null };
+  }
+  const known = embedded.find(({ name }) => name === choice.model);
+  return known && !known.installed ? { what: `The model ${known.title}`, bytes: known.bytes } : null;
+}
+
+const hasModel = (models: { name: string }[], wanted: string) =>
+  models.some(({ name }) => name === wanted || name === `${wanted}:latest`);
+
+export function installPython(emit: Emit, signal: AbortSignal): Promise<{ python: string }> {
+  return ensurePython(netwrightHome(), pythonPackage, show(emit), signal);
+}
+
+/** Has the designer's model there, pulled or downloaded; answers what designs. */
+export async function installDesigner(config: DesignerChoice | null, emit: Emit, signal: AbortSignal): Promise<string> {
+  const designer = config ?? ANY_DESIGNER;
+  const choice: Choice = await chooseDesigner(designer, signal);
+  if (choice.provider === "llama.cpp") {
+    await ensureModel(choice.model ?? DEFAULT_EMBEDDED_MODEL, netwrightHome(), show(emit), signal);
+    return `${choice.model}, embedded`;
+  }
+  const { ollama } = await listDesigners(designer.host, netwrightHome(), signal);
+  if (choice.model !== null && !ollama.error && !hasModel(ollama.models, choice.model)) {
+    await pullModel(designer.host, choice.model, show(emit), signal);
+  }
+  return `${choice.model ?? ollama.suitable ?? "a model"}, through Ollama at ${ollama.address}`;
+}
+
+function dataOptions(config: StudyConfig, dir: string) {
+  const { dataset, validationImages, seed } = protocolOf(config);
+  const { source } = config.data;
+  return {
+    dataset,
+    source: source === null ? null : resolve(dir, source),
+    dataDir: join(netwrightHome(), "data"),
+    validationImages,
+    seed,
+  };
+}
+
+/** The study's data, fetched and decoded once. */
+export async function prepareStudyData(config: StudyConfig, dir: string, emit: Emit, signal: AbortSignal) {
+  const { python } = await installPython(emit, signal);
+  const options = { ...dataOptions(config, dir), python, packageDir: pythonPackage, download: true };
+  return { python, ...(await prepareData(options, show(emit), signal)) };
+}
