@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { startTrainer } from "../engine/engine.ts";
 import { measure } from "../engine/evaluate.ts";
-import { fileError, readStudyConfig } from "../engine/study.ts";
+import { fileError } from "../engine/file-error.ts";
+import { readStudyConfig } from "../engine/study.ts";
 import { similarity } from "../novelty/index.ts";
 import { parseStudyConfig, protocolOf, type StudyConfig, type StudyConfigInput } from "../study/config.ts";
 import { type Trainer, UserError } from "../study/ports.ts";

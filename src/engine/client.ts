@@ -9,8 +9,8 @@ import { CancellationTokenSource, type MessageConnection, ResponseError } from "
 import { createMessageConnection, SocketMessageReader, SocketMessageWriter } from "vscode-jsonrpc/node";
 import { UserError } from "../study/ports.ts";
 import { engineAddress } from "./address.ts";
+import { fileError } from "./file-error.ts";
 import * as rpc from "./protocol.ts";
-import { fileError } from "./study.ts";
 
 /** A process that loads a few files and opens a database: far below this on any machine. */
 const START_MILLISECONDS = 30_000;

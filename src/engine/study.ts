@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { openStore, type StudyStore } from "../store/store.ts";
 import { parseStudyConfig, type StudyConfig, type StudyConfigInput } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
+import { fileError } from "./file-error.ts";
 
 export const STUDY_FILE = "netwright.json";
 
@@ -64,19 +65,4 @@ export function createStudy(dir: string, input: StudyConfigInput): void {
   } catch (error) {
     throw fileError(error, `write ${file}`);
   }
-}
-
-/** Turns a file system error into one that says what to do. */
-export function fileError(error: unknown, attempt: string): UserError {
-  const code = (error as NodeJS.ErrnoException).code ?? "";
-  const remedies: Record<string, string> = {
-    ENOSPC: "The disk is full. Free some space and try again.",
-    // What a recursive mkdir says on a read-only disk.
-    ENOENT: "The disk is read-only. Use a folder that can be written.",
-    EROFS: "The disk is read-only. Use a folder that can be written.",
-    EACCES: "Permission is refused. Use a folder of your own.",
-    EPERM: "Permission is refused. Use a folder of your own.",
-  };
-  const remedy = remedies[code] ?? (error as Error).message;
-  return new UserError(code === "ENOSPC" ? "disk-full" : "file", `Cannot ${attempt}. ${remedy}`, { cause: error });
 }
