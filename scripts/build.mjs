@@ -30,10 +30,10 @@ const OPTIONS = {
   logLevel: "warning",
 };
 
-/** Builds into `outdir`. `minify`: for release, without source maps. Returns what esbuild tells of the programs (its metafile). */
+/** Builds into `outdir`. `minify`: for release, without source maps. Returns esbuild's accounts (metafiles) of the programs and of the webviews. */
 export async function buildAll({ minify, outdir }) {
   mkdirSync(outdir, { recursive: true });
-  const [{ metafile }] = await Promise.all([
+  const [{ metafile: programs }, webviews] = await Promise.all([
     build({
       ...OPTIONS,
       entryPoints: PROGRAMS,
@@ -48,7 +48,7 @@ export async function buildAll({ minify, outdir }) {
     buildWebviews({ minify, outdir }),
     writeSchema(outdir),
   ]);
-  return metafile;
+  return { programs, webviews };
 }
 
 /** The schema comes out of the source that reads the file: that source is bundled, and run here, on whatever Node builds this. */

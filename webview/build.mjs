@@ -5,9 +5,12 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** The page's policy forbids inline scripts and styles, so everything is a file of its own: one script and one sheet a page. */
+/**
+ * The page's policy forbids inline scripts and styles, so everything is a file of its own: one script and one sheet a page. Returns what
+ * esbuild tells of them (its metafile).
+ */
 export async function buildWebviews({ minify, outdir }) {
-  await build({
+  const { metafile } = await build({
     absWorkingDir: here,
     entryPoints: { panel: "panel/main.ts", dashboard: "dashboard/main.ts" },
     outdir: join(outdir, "webview"),
@@ -21,6 +24,8 @@ export async function buildWebviews({ minify, outdir }) {
     minify,
     sourcemap: !minify,
     legalComments: "none",
+    metafile: true,
     logLevel: "warning",
   });
+  return metafile;
 }
