@@ -113,7 +113,7 @@ export interface Stage {
 
 /** Stages of a convnet: plain, residual, two parallel branches, or pooling. */
 export const NET: Theme<Stage> = {
-  length: [8, 32],
+  length: [16, 60],
   tweak: (stage) => ({ ...stage, kernel: stage.kernel + 2 }),
   draw: (random) => ({ kind: random(5), width: 16 * (1 + random(8)), kernel: 1 + 2 * random(3) }),
 };
