@@ -2,7 +2,7 @@
 import { html, nothing, type SVGTemplateResult, svg, type TemplateResult } from "lit";
 import { classMap } from "lit/directives/class-map.js";
 import { decisionAccuracy } from "../../src/study/admission.ts";
-import { percent, shortName } from "../shared/format.ts";
+import { percent, plural, shortName } from "../shared/format.ts";
 import { outcomeMark } from "../shared/outcomes.ts";
 import type { Family, FamilyNode } from "./family.ts";
 import { type Shape, shapePath, swatch } from "./shapes.ts";
@@ -11,6 +11,8 @@ const COLUMN = 132;
 const ROW = 22;
 const TOP = 28;
 const LEFT = 16;
+/** About the width of a letter of a label. */
+const LETTER = 6.3;
 
 interface Look {
   label: string;
@@ -72,10 +74,13 @@ function nodeView(node: FamilyNode, selected: boolean, select: (ids: number[]) =
   const { shape, open } = LOOKS[kind];
   const accuracy = decisionAccuracy(candidate.accuracy);
   const figure = candidate.outcome === "valid" ? percent(accuracy) : outcomeMark(candidate, null).label;
+  const name = shortName(candidate.name);
+  const facts = `${candidate.outcome === "valid" ? percent(accuracy) : ""}${folded > 0 ? ` +${folded}` : ""}`;
+  const labelWidth = LETTER * (name.length + facts.length);
   return svg`<g class=${classMap({ node: true, [kind]: true, selected })} @click=${() => select([candidate.id])}>
-    <title>${candidate.name}: ${figure}${folded > 0 ? `, ${folded} failed children` : ""}</title>
-    <rect class="hit" x=${x - 10} y=${y - ROW / 2} width=${COLUMN - 8} height=${ROW} rx="4" />
-    <path class="mark" d=${shapePath(shape, x, y, 4)} fill=${open ? "var(--vscode-editor-background)" : "currentColor"} stroke="currentColor" />
-    <text x=${x + 10} y=${y + 4}>${shortName(candidate.name)}<tspan class="quiet" dx="6">${candidate.outcome === "valid" ? percent(accuracy) : ""}${folded > 0 ? ` +${folded}` : ""}</tspan></text>
+    <title>${candidate.name}: ${figure}${folded > 0 ? `, ${plural(folded, "failed child", "failed children")}` : ""}</title>
+    <rect class="hit" x=${x - 8} y=${y - ROW / 2 + 1} width=${24 + labelWidth} height=${ROW - 2} rx="4" />
+    <path class="mark" d=${shapePath(shape, x, y, 4)} fill=${open ? "none" : "currentColor"} stroke="currentColor" />
+    <text x=${x + 10} y=${y + 4}>${name}<tspan class="quiet" dx="6">${facts}</tspan></text>
   </g>`;
 }

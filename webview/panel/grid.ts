@@ -65,6 +65,8 @@ export class CandidateGrid extends LitElement {
   #height = 0;
   #scrollTop = 0;
   #hovered: number | null = null;
+  /** A press brings the keyboard here, and says itself which row it is on. */
+  #pressing = false;
   /** Where to scroll once there are rows: restored from before the page was hidden. */
   #restoreScroll: number | null = null;
   readonly #resized = new ResizeObserver(([entry]) => {
@@ -108,6 +110,7 @@ export class CandidateGrid extends LitElement {
     this.role = "grid";
     this.ariaMultiSelectable = "true";
     this.ariaLabel = "Candidates";
+    this.setAttribute("aria-colcount", String(COLUMNS.length));
     this.setAttribute("aria-describedby", "grid-keys");
     this.addEventListener("scroll", this.#onScroll, { passive: true });
     this.addEventListener("keydown", this.#onKey);
@@ -162,22 +165,25 @@ export class CandidateGrid extends LitElement {
   protected override updated(): void {
     const input = this.#input;
     if (!input) return;
-    this.setAttribute("aria-rowcount", String(input.rows.length + 1));
-    this.setAttribute("aria-colcount", String(COLUMNS.length));
     const { active } = input.selection;
     const shown = active !== null && this.querySelector(`#row-${active}`) !== null;
-    if (shown) this.setAttribute("aria-activedescendant", `row-${active}`);
-    else this.removeAttribute("aria-activedescendant");
-    this.classList.toggle("narrow", this.narrow);
-    this.classList.toggle("roomy", this.#width >= ROOMY);
-    // The menu key and Shift+F10 ask on the grid: it speaks for the selection.
     const acting = this.#actedOn(active);
-    if (acting.length > 0) this.dataset.vscodeContext = JSON.stringify(contextOf(acting));
-    else delete this.dataset.vscodeContext;
+    this.#attribute("aria-rowcount", String(input.rows.length + 1));
+    this.#attribute("aria-activedescendant", shown ? `row-${active}` : null);
+    // The menu key and Shift+F10 ask on the grid: it speaks for the selection.
+    this.#attribute("data-vscode-context", acting.length > 0 ? JSON.stringify(contextOf(acting)) : null);
+    this.#attribute("class", `${this.narrow ? "narrow" : ""} ${this.#width >= ROOMY ? "roomy" : ""}`.trim());
     if (this.#restoreScroll !== null && this.#height > 0 && input.rows.length > 0) {
       this.scrollTop = this.#restoreScroll;
       this.#restoreScroll = null;
     }
+  }
+
+  /** Writes what changed, and nothing else. */
+  #attribute(name: string, value: string | null): void {
+    if (value === this.getAttribute(name)) return;
+    if (value === null) this.removeAttribute(name);
+    else this.setAttribute(name, value);
   }
 
   #header(sort: Sort): TemplateResult {
@@ -287,7 +293,9 @@ export class CandidateGrid extends LitElement {
     if (event.button === 2 && input.selection.ids.has(id)) return;
     const keys = { toggle: event.ctrlKey || event.metaKey, extend: event.shiftKey };
     this.#handlers?.select(selecting.click(this.#order, input.selection, id, event.button === 2 ? NO_KEYS : keys));
+    this.#pressing = true;
     this.focus({ preventScroll: true });
+    this.#pressing = false;
     // Shift would select text.
     event.preventDefault();
   };
@@ -306,7 +314,7 @@ export class CandidateGrid extends LitElement {
   /** The keyboard needs a row to be on. */
   readonly #onFocus = (): void => {
     const input = this.#input;
-    if (!input || !this.matches(":focus-visible")) return;
+    if (!input || this.#pressing) return;
     const { active } = input.selection;
     if (active !== null && this.#order.includes(active)) this.scrollToRow(active);
     else

@@ -161,7 +161,7 @@ export class Panel extends LitElement {
     const model = this.#model;
     return html`
       ${this.#blocked ? blockedView(this.#blocked) : model ? this.#studyView(model) : blockedView({ kind: "connecting" })}
-      <div class="announcer" role="status" aria-live="polite">${this.#announcement}</div>`;
+      <div class="announcer unseen" role="status" aria-live="polite">${this.#announcement}</div>`;
   }
 
   protected override updated(_changed: PropertyValues): void {

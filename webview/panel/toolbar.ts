@@ -124,7 +124,7 @@ function summary({ query, shown, total, selected, clear, run }: ToolbarInput): T
   const many = selected.length > 1;
   return html`<div class="summary">
     <span class="count">${count}${many ? `, ${selected.length.toLocaleString("en")} selected` : ""}</span>
-    ${isFiltered(query) && !many ? html`<button type="button" class="link" @click=${clear}>Clear filters</button>` : nothing}
+    ${isFiltered(query) && shown > 0 && !many ? html`<button type="button" class="link" @click=${clear}>Clear filters</button>` : nothing}
     ${
       many
         ? html`<span class="many">${MANY.map((action) => {

@@ -11,6 +11,10 @@ const command = (label: string, name: PageCommand, secondary = false) =>
   button(label, { type: "command", command: name }, secondary);
 
 export function blockedView(why: Blocked): TemplateResult {
+  return html`<h1 class="unseen">Netwright</h1>${reasonView(why)}`;
+}
+
+function reasonView(why: Blocked): TemplateResult {
   switch (why.kind) {
     case "connecting":
       return html`<p class="connecting" role="status">${icon("loading", SPIN)} Connecting to the study's engine…</p>`;
