@@ -97,8 +97,16 @@ async function traceLlama() {
   });
   const data = ["binariesGithubRelease.json", "llama.cpp.info.json"].map((file) => join(own, "llama", file));
   const files = [...Object.keys(metafile.inputs), ...data];
-  const manifests = new Set(files.map((file) => join(packageOf(file), "package.json")));
-  return [...files, ...manifests];
+  return [...new Set(files.flatMap((file) => [file, ...manifestsOf(file)]))];
+}
+
+/** The package.json of a file's package, and those of folders within it, which say how their modules are to be read. */
+function manifestsOf(file) {
+  const found = [];
+  for (let dir = dirname(file); ; dir = dirname(dir)) {
+    if (existsSync(join(root, dir, "package.json"))) found.push(join(dir, "package.json"));
+    if (dir === packageOf(file)) return found;
+  }
 }
 
 /** "../node_modules/a/node_modules/@b/c/d.js" -> "node_modules/a/node_modules/@b/c"; null for a file of ours. */
