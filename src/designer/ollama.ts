@@ -130,6 +130,12 @@ function explain(error: unknown, address: string, model: string | null, signal: 
   }
   if (error instanceof ServerError) {
     if (error.ollama && error.status === 404 && model !== null) return missing(address, model, error);
+    if (error.ollama && /context length/.test(message)) {
+      return told(
+        "prompt-too-long",
+        `The question alone is longer than question and answer may be. Raise "designer.contextTokens", or lower "designer.exemplars".`,
+      );
+    }
     if (error.ollama && error.status !== 401 && error.status !== 403) {
       return told("ollama-error", `Ollama at ${address} says: ${message}. Its own log tells more.`);
     }
