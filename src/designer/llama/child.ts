@@ -9,6 +9,7 @@ import { join } from "node:path";
 import {
   type ChatHistoryItem,
   type ChatWrapper,
+  type GgufFileInfo,
   GgufInsights,
   getLlama,
   InsufficientMemoryError,
@@ -320,17 +321,24 @@ async function checkMemory(llama: Llama, options: LoadOptions): Promise<void> {
     throw new Failure("model-unreadable", `${options.model} is no model that can be read: ${error.message}`);
   });
   if (llama.gpu !== false) return;
-  const insights = await GgufInsights.from(file, llama);
-  const model = await insights.estimateModelResourceRequirementsV2({ gpuLayers: 0 });
-  const context = await insights.estimateContextResourceRequirementsV2({
-    contextSize: options.contextTokens * options.parallel,
-    sequences: options.parallel,
-    batchSize: BATCH,
-    modelGpuLayers: 0,
-  });
-  const needed = model.cpuRam + context.cpuRam;
+  const needed =
+    (await GgufInsights.from(file, llama)).modelSize + contextBytes(file, options.contextTokens * options.parallel);
   const available = process.availableMemory();
   if (needed > available) throw new Failure("designer-memory", memoryMessage(needed, available));
+}
+
+/** Keys and values in half precision of all tokens, in every layer, and the scores of one batch over the vocabulary. */
+function contextBytes(
+  { architectureMetadata: { block_count, embedding_length, attention }, metadata }: GgufFileInfo,
+  tokens: number,
+) {
+  const layers = block_count ?? 0;
+  const heads = attention?.head_count ?? 1;
+  const perHead = (embedding_length ?? 0) / heads;
+  const kept = [attention?.head_count_kv ?? heads].flat();
+  const keptHeads = kept.length === 1 ? (kept[0] ?? 0) * layers : kept.reduce((sum, count) => sum + count, 0);
+  const values = keptHeads * ((attention?.key_length ?? perHead) + (attention?.value_length ?? perHead));
+  return tokens * values * 2 + BATCH * metadata.tokenizer.ggml.tokens.length * 4;
 }
 
 function memoryMessage(needed?: number, available?: number): string {
