@@ -57,12 +57,12 @@ class Net(nn.Module):
         self.device = device
         self.features = nn.Sequential(
             ConvBlock(in_shape[1], 32, 3, stride=2),
-            InceptionBlock(32, 96),
+            InceptionBlock(32, 64),
             nn.MaxPool2d(2),
-            InceptionBlock(96, 160),
-            InceptionBlock(160, 192),
+            InceptionBlock(64, 128),
+            InceptionBlock(128, 160),
             nn.MaxPool2d(2),
-            InceptionBlock(192, 256),
+            InceptionBlock(160, 256),
         )
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(prm["dropout"])
@@ -75,9 +75,7 @@ class Net(nn.Module):
     def train_setup(self, prm):
         self.to(self.device)
         self.criterion = nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(
-            self.parameters(), lr=prm["lr"], momentum=prm["momentum"]
-        )
+        self.optimizer = torch.optim.SGD(self.parameters(), lr=prm["lr"], momentum=prm["momentum"])
 
     def learn(self, train_data):
         self.train()

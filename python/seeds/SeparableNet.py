@@ -54,9 +54,7 @@ class Net(nn.Module):
     def train_setup(self, prm):
         self.to(self.device)
         self.criterion = nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(
-            self.parameters(), lr=prm["lr"], momentum=prm["momentum"]
-        )
+        self.optimizer = torch.optim.SGD(self.parameters(), lr=prm["lr"], momentum=prm["momentum"])
 
     def learn(self, train_data):
         self.train()
