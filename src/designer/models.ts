@@ -1,24 +1,11 @@
 /** The embedded models: where they come from, and how one gets into the data home, checked and whole. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  truncate,
-  writeFile,
-} from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { extname, isAbsolute, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import type { ReadableStream } from "node:stream/web";
 import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../study/ports.ts";
@@ -221,8 +208,8 @@ async function download(
       if (signal.aborted || error instanceof UserError || !isBreak(error)) throw error;
       const after = (await stat(partial).catch(() => null))?.size ?? 0;
       breaks = after > before ? 0 : breaks + 1;
-      // Nothing at all came: the network is closed to us, and will be in a second.
-      if (after === 0 || breaks >= BREAKS) throw error;
+      // No connection to begin with: there will be none in a second.
+      if ((after === 0 && codeOf(error) === "ETIMEDOUT") || breaks >= BREAKS) throw error;
       await sleep(1000, undefined, { signal });
     }
   }
@@ -258,21 +245,21 @@ async function transfer(
       `${hostOf(model.url)} offers ${offset + Number(length)} bytes where the model has ${model.bytes}.`,
     );
   }
-  if (offset === 0) await truncate(partial, 0).catch(() => {});
   let done = offset;
-  const counted = async function* (chunks: AsyncIterable<Uint8Array>) {
-    for await (const chunk of chunks) {
-      done += chunk.length;
-      if (done > model.bytes)
+  const file = await open(partial, offset === 0 ? "w" : "a");
+  try {
+    // Written piece by piece: what has come stays when the rest does not.
+    for await (const chunk of response.body as ReadableStream<Uint8Array>) {
+      if (done + chunk.length > model.bytes) {
         throw new UserError("model-unreachable", `${hostOf(model.url)} sends more than the model.`);
+      }
+      await file.appendFile(chunk);
+      done += chunk.length;
       onProgress({ what: `downloading ${model.title}`, done, total: model.bytes, unit: "bytes" });
-      yield chunk;
     }
-  };
-  const body = Readable.fromWeb(response.body as ReadableStream<Uint8Array>);
-  await pipeline(body, counted, createWriteStream(partial, { flags: offset === 0 ? "w" : "r+", start: offset }), {
-    signal,
-  });
+  } finally {
+    await file.close();
+  }
   if (done < model.bytes) throw new HttpTimeout("ESTALLED", `${hostOf(model.url)} ended after ${done} bytes`);
 }
 
