@@ -138,7 +138,7 @@ class Graph:
     def is_number(self, index: int) -> bool:
         return self.is_constant(index) and math.prod(self.shape(index)) == 1
 
-    def node(self, op: str, inputs: Sequence[int], shape: Shape, **attributes: object) -> int:
+    def node(self, op: str, inputs: Sequence[int], shape: Shape, /, **attributes: object) -> int:
         """A node of any operator. What depends on constants alone is a constant."""
         text = ";".join(
             f"{name}={_text(value)}" for name, value in attributes.items() if value is not None
@@ -218,7 +218,7 @@ class Graph:
         kept = tuple(1 if i in dims else size for i, size in enumerate(node.shape))
         return self.reshape(self.node(op, [index], kept, dims=dims), shape)
 
-    def elementwise(self, op: str, inputs: Sequence[int], **attributes: object) -> int:
+    def elementwise(self, op: str, inputs: Sequence[int]) -> int:
         """An operator that broadcasts its inputs, which therefore need no explicit expansion."""
         shape = broadcast(self.shape(index) for index in inputs)
         operands = list(inputs)
@@ -228,7 +228,7 @@ class Graph:
             shorter = [*operands[:i], self.nodes[index].inputs[0], *operands[i + 1 :]]
             if broadcast(self.shape(operand) for operand in shorter) == shape:
                 operands = shorter
-        return self.node(op, operands, shape, **attributes)
+        return self.node(op, operands, shape)
 
     def add(self, a: int, b: int) -> int:
         for x, y in ((a, b), (b, a)):

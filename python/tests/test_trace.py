@@ -167,6 +167,40 @@ def test_attention_layers_are_the_same_in_training_and_evaluation_mode() -> None
     assert trace(lambda x, m: m.eval()(x.flatten(2).transpose(1, 2)), layer, channels=8) == graph
 
 
+@pytest.mark.parametrize(
+    ("function", "layers"),
+    [
+        (lambda x, m: m(x.flatten(2))[0], [nn.LSTM(64, 8, 2, bidirectional=True)]),
+        (lambda x, m: m(x.flatten(2), x.flatten(2)), [nn.Transformer(64, 2, 1, 1, 8)]),
+        (lambda x, m: m(x), [nn.InstanceNorm2d(4, affine=True)]),
+        (lambda x, m: m(x), [nn.BatchNorm2d(4, track_running_stats=False)]),
+        (lambda x, m: m(x), [nn.Conv2d(4, 4, 4, padding="same")]),
+        (lambda x, m: m(x), [nn.ConvTranspose2d(4, 4, 3, 2, 1, 1)]),
+        (lambda x, m: m(x), [nn.utils.parametrizations.spectral_norm(nn.Conv2d(4, 4, 3))]),
+        (lambda x, m: m(x.argmax(1)), [nn.Embedding(4, 3)]),
+        (lambda x, m: m(x.flatten(2)), [nn.Conv1d(4, 6, 3)]),
+        (lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), []),
+        (lambda x: torch.einsum("bchw,bdhw->bcd", x, x), []),
+        (lambda x: F.fold(F.unfold(x, 2, stride=2), (8, 8), 2, stride=2), []),
+        (lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), [2, 2]), []),
+        (lambda x: torch.where(x > 0, 2**x, x % 1), []),
+        (lambda x: x[:, [2, 0, 1]].index_select(1, x.new_tensor([1]).long()), []),
+        (lambda x: F.adaptive_avg_pool2d(x, 3) + F.adaptive_max_pool2d(x, 3), []),
+        (lambda x: F.pad(F.normalize(x, dim=1), (1, 1, 1, 1), "reflect"), []),
+        (lambda x: torch.outer(x[0, 0, 0], x[0, 0] @ x[0, 0, 1]), []),
+        (lambda x: torch.fft.rfft2(x).abs().topk(2, 1)[0].bfloat16(), []),
+        (lambda x: torch.vmap(lambda t: t.relu().sum())(x), []),
+    ],
+)  # fmt: skip
+def test_rarer_operators_are_the_same_on_every_device(
+    function: Callable[..., Any], layers: list[nn.Module]
+) -> None:
+    net = Function(function, *layers)
+    graph = trace_graph(net, (1, 4, 8, 8))
+    assert len(graph["nodes"]) > 1
+    assert trace_graph(net.to("meta"), (1, 4, 8, 8)) == graph
+
+
 def test_modes_are_restored() -> None:
     norm = nn.BatchNorm2d(4)
     net = nn.Sequential(nn.Dropout(), nn.Sequential(norm).eval())
