@@ -3,9 +3,10 @@
 A `Source` one rewrites the module's syntax tree, a `Built` one the layers of the built net. Both
 answer None where the net has nothing for them.
 
-    python tests/rewritings.py FILE
+    PYTHONPATH=. python tests/rewritings.py ../tests/fixtures/graphs.json
+    npx biome format --write ../tests/fixtures/graphs.json
 
-writes the graphs as pairs for the test of the structure measure (tests/novelty/traces.test.ts):
+write the graphs as pairs for the test of the structure measure (tests/novelty/traces.test.ts):
 `same` are equal graphs whose nodes come in another order, `different` are changed ones.
 """
 
