@@ -78,9 +78,18 @@ describe("the family tree", () => {
   });
 
   it("takes a chain of a thousand cycles, and 10,000 nets", () => {
-    const chain = Array.from({ length: 1000 }, (_, i) => net(i + 1, i, i === 0 ? null : i));
-    expect(familyTree(chain, false).rows).toBe(1);
-    const many = familyTree(largeSnapshot().candidates, false);
+    const chain: Candidate[] = Array.from({ length: 1000 }, (_, i) => net(i + 1, i, i === 0 ? null : i));
+    chain.push({ ...net(1001, 1000, 1000), accepted: true });
+    expect(familyTree(chain, false)).toMatchObject({ rows: 1, cycles: { length: 1001 } });
+    const { candidates } = largeSnapshot();
+    const many = familyTree(candidates, false);
+    // Too many to read: what is drawn ends in accepted nets.
+    expect(many.acceptedOnly).toBe(true);
+    const parents = new Set(many.nodes.map(({ parent }) => parent?.candidate.id));
+    const leaves = many.nodes.filter(({ candidate }) => !parents.has(candidate.id));
+    expect(many.nodes.length).toBeGreaterThan(500);
+    expect(many.nodes.length).toBeLessThan(800);
+    expect(leaves.every(({ candidate }) => candidate.accepted === true)).toBe(true);
     const spots = new Set(many.nodes.map(({ column, row }) => `${column}:${row}`));
     expect(spots.size).toBe(many.nodes.length);
   });

@@ -55,6 +55,8 @@ export class WebviewPage {
       reducedMotion: reducedMotion ? "reduce" : "no-preference",
       ...(theme === "contrast" ? { contrast: "more" as const } : {}),
     });
+    // A busy machine is slow, not wrong: the test's own limit decides.
+    page.setDefaultTimeout(110_000);
     const errors: string[] = [];
     page.on("pageerror", (error) => errors.push(error.message));
     page.on("console", (message) => {
@@ -106,8 +108,6 @@ export class WebviewPage {
   async expectPosted(message: FromWebview): Promise<void> {
     await this.page.waitForFunction(
       `window.posted.some((each) => JSON.stringify(each) === ${JSON.stringify(JSON.stringify(message))})`,
-      null,
-      { timeout: 20_000 },
     );
   }
 

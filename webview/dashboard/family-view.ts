@@ -43,6 +43,12 @@ export function familyView(
   const width = LEFT + cycles.length * COLUMN;
   const height = TOP + rows * ROW + 8;
   const kinds = new Set(nodes.map(kindOf));
+  const hint = [
+    family.acceptedOnly ? "The newest accepted nets and their ancestors" : null,
+    family.alone > 0 ? `${family.alone.toLocaleString("en")} without relatives are not shown` : null,
+  ]
+    .filter((part) => part !== null)
+    .join("; ");
   return html`<div class="scroll family" tabindex="0" role="region" aria-label="Family tree chart">
       <svg width=${width} height=${height} role="img" aria-label=${summary}>
         ${cycles.map((cycle, column) => svg`<text class="cycle" x=${LEFT + column * COLUMN - 6} y="14">${cycle === 0 ? "Seeds" : `Cycle ${cycle}`}</text>`)}
@@ -53,7 +59,7 @@ export function familyView(
     <ul class="legend">${(["accepted", "valid", "failed"] as const)
       .filter((kind) => kinds.has(kind))
       .map((kind) => html`<li>${swatch({ ...LOOKS[kind], dash: null })}${LOOKS[kind].label}</li>`)}
-      ${family.alone > 0 ? html`<li class="at hint">${family.alone} without relatives are not shown</li>` : nothing}
+      ${hint ? html`<li class="at hint">${hint}</li>` : nothing}
     </ul>`;
 }
 
@@ -78,7 +84,7 @@ function nodeView(node: FamilyNode, selected: boolean, select: (ids: number[]) =
   const facts = `${candidate.outcome === "valid" ? percent(accuracy) : ""}${folded > 0 ? ` +${folded}` : ""}`;
   const labelWidth = LETTER * (name.length + facts.length);
   return svg`<g class=${classMap({ node: true, [kind]: true, selected })} @click=${() => select([candidate.id])}>
-    <title>${candidate.name}: ${figure}${folded > 0 ? `, ${plural(folded, "failed child", "failed children")}` : ""}</title>
+    <title>${candidate.name}: ${figure}${folded > 0 ? `, ${plural(folded, "child", "children")} not drawn` : ""}</title>
     <rect class="hit" x=${x - 8} y=${y - ROW / 2 + 1} width=${24 + labelWidth} height=${ROW - 2} rx="4" />
     <path class="mark" d=${shapePath(shape, x, y, 4)} fill=${open ? "none" : "currentColor"} stroke="currentColor" />
     <text x=${x + 10} y=${y + 4}>${name}<tspan class="quiet" dx="6">${facts}</tspan></text>

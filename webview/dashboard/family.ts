@@ -8,7 +8,7 @@ export interface FamilyNode {
   /** In rows; a parent stands amid its children. */
   row: number;
   parent: FamilyNode | null;
-  /** Children that are not drawn: they failed, and have no valid descendants. */
+  /** Children that are not drawn. */
   folded: number;
 }
 
@@ -19,9 +19,14 @@ export interface Family {
   rows: number;
   /** Nets without parent or child. */
   alone: number;
+  /** There are too many nets to draw: these are the newest accepted ones and their ancestors. */
+  acceptedOnly: boolean;
 }
 
-/** `failed`: draw failed children as well, instead of counting them at their parent. */
+/** More nets than this are not read as a tree any more. */
+const READABLE = 600;
+
+/** `failed`: draw failed children as well, instead of counting them at their parent. Of very many nets only the newest accepted lines are drawn. */
 export function familyTree(candidates: Iterable<Candidate>, failed: boolean): Family {
   const byId = new Map<number, Candidate>();
   const children = new Map<number, Candidate[]>();
@@ -33,7 +38,11 @@ export function familyTree(candidates: Iterable<Candidate>, failed: boolean): Fa
     else children.set(candidate.parent, [candidate]);
   }
   const isChild = (candidate: Candidate) => candidate.parent !== null && byId.has(candidate.parent);
-  const kept = (candidate: Candidate) => failed || candidate.outcome === "valid" || children.has(candidate.id);
+  const related = [...byId.values()].filter((each) => isChild(each) || children.has(each.id));
+  const wanted = (candidate: Candidate) => failed || candidate.outcome === "valid" || children.has(candidate.id);
+  const acceptedOnly = related.filter(wanted).length > READABLE;
+  const lines = acceptedOnly ? acceptedLines(related, byId) : null;
+  const kept = (candidate: Candidate) => (lines ? lines.has(candidate.id) : wanted(candidate));
 
   const drawn: Candidate[] = [];
   const rowOf = new Map<number, number>();
@@ -41,7 +50,7 @@ export function familyTree(candidates: Iterable<Candidate>, failed: boolean): Fa
   let rows = 0;
   // Recursion by hand: a family can be as deep as the study has cycles.
   for (const root of byId.values()) {
-    if (isChild(root) || !children.has(root.id)) continue;
+    if (isChild(root) || !children.has(root.id) || !kept(root)) continue;
     const stack: { candidate: Candidate; entered: boolean }[] = [{ candidate: root, entered: false }];
     while (stack.length > 0) {
       const top = stack[stack.length - 1] as (typeof stack)[number];
@@ -72,6 +81,19 @@ export function familyTree(candidates: Iterable<Candidate>, failed: boolean): Fa
       folded: folded.get(candidate.id) ?? 0,
     });
   }
-  const alone = [...byId.values()].filter((each) => !isChild(each) && !children.has(each.id)).length;
-  return { nodes: [...nodes.values()], cycles, rows, alone };
+  return { nodes: [...nodes.values()], cycles, rows, alone: byId.size - related.length, acceptedOnly };
+}
+
+/** The newest accepted nets, as many as can be read, and all that they descend from. */
+function acceptedLines(related: readonly Candidate[], byId: ReadonlyMap<number, Candidate>): Set<number> {
+  const lines = new Set<number>();
+  for (const { accepted, id } of related.toSorted((a, b) => b.id - a.id)) {
+    if (lines.size >= READABLE) break;
+    let at = accepted === true ? byId.get(id) : undefined;
+    while (at && !lines.has(at.id)) {
+      lines.add(at.id);
+      at = at.parent === null ? undefined : byId.get(at.parent);
+    }
+  }
+  return lines;
 }

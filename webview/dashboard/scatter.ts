@@ -34,6 +34,8 @@ interface Box {
 
 export class Scatter extends LitElement {
   #input: ScatterInput | null = null;
+  /** Upper end of the scale: the next tenth above the best. */
+  #highest = 1;
   #width = 0;
   #brush: Box | null = null;
   #hovered: Point | null = null;
@@ -44,6 +46,8 @@ export class Scatter extends LitElement {
 
   set input(input: ScatterInput) {
     this.#input = input;
+    const best = input.points.reduce((most, { accuracy }) => Math.max(most, accuracy), 0.4);
+    this.#highest = Math.min(1, Math.ceil(10 * best + 0.01) / 10);
     this.requestUpdate();
   }
 
@@ -86,13 +90,7 @@ export class Scatter extends LitElement {
   }
 
   #y(accuracy: number): number {
-    return HEIGHT - MARGIN.bottom - (accuracy / this.#top) * (HEIGHT - MARGIN.top - MARGIN.bottom);
-  }
-
-  /** The next tenth above the best. */
-  get #top(): number {
-    const best = this.#input?.points.reduce((most, { accuracy }) => Math.max(most, accuracy), 0.4) ?? 0.4;
-    return Math.min(1, Math.ceil(10 * best + 0.01) / 10);
+    return HEIGHT - MARGIN.bottom - (accuracy / this.#highest) * (HEIGHT - MARGIN.top - MARGIN.bottom);
   }
 
   #draw(): void {
@@ -126,7 +124,7 @@ export class Scatter extends LitElement {
     context.lineWidth = 1;
     context.textAlign = "right";
     context.textBaseline = "middle";
-    for (let accuracy = 0; accuracy <= this.#top + 1e-9; accuracy += 0.1) {
+    for (let accuracy = 0; accuracy <= this.#highest + 1e-9; accuracy += 0.1) {
       const y = Math.round(this.#y(accuracy)) + 0.5;
       context.strokeStyle = `color-mix(in srgb, ${foreground} 12%, transparent)`;
       line(context, MARGIN.left, y, right, y);
@@ -136,7 +134,7 @@ export class Scatter extends LitElement {
     context.textBaseline = "top";
     for (const novelty of [0, 0.25, 0.5, 0.75, 1]) context.fillText(String(novelty), this.#x(novelty), bottom + 6);
     context.fillText(xLabel, (MARGIN.left + right) / 2, bottom + 20);
-    if (threshold <= this.#top) {
+    if (threshold <= this.#highest) {
       const y = Math.round(this.#y(threshold)) + 0.5;
       context.strokeStyle = themeColor("charts-orange");
       context.setLineDash([4, 3]);
