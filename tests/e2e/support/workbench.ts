@@ -1,0 +1,233 @@
+/** Page objects: the workbench and its parts, by what people see and press. */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Frame, Locator, Page } from "playwright-core";
+
+const axe = readFileSync(resolve(import.meta.dirname, "../../../node_modules/axe-core/axe.min.js"), "utf8");
+
+export type Theme = "Dark Modern" | "Light Modern" | "Dark High Contrast" | "Light High Contrast";
+
+export class Workbench {
+  readonly page: Page;
+  readonly palette: Palette;
+  readonly notifications: Notifications;
+  readonly panel: Panel;
+  readonly dashboard: Dashboard;
+  /** What the browser said went wrong, in any frame. */
+  readonly errors: string[] = [];
+
+  private constructor(page: Page) {
+    this.page = page;
+    this.palette = new Palette(page);
+    this.notifications = new Notifications(page);
+    this.panel = new Panel(this);
+    this.dashboard = new Dashboard(this);
+    page.on("pageerror", (error) => this.errors.push(error.message));
+  }
+
+  static async open(page: Page, url: string): Promise<Workbench> {
+    // A busy machine takes its time; what hangs is ended by the test's own limit.
+    page.setDefaultTimeout(120_000);
+    await page.goto(url);
+    const workbench = new Workbench(page);
+    await workbench.#loaded();
+    return workbench;
+  }
+
+  async reload(): Promise<void> {
+    await this.page.reload();
+    await this.#loaded();
+  }
+
+  async close(): Promise<void> {
+    await this.page.context().close();
+  }
+
+  async #loaded(): Promise<void> {
+    await this.page.locator(".monaco-workbench .statusbar").waitFor();
+    // Extensions have been told: until then no command of theirs is known.
+    await this.activity("Netwright").waitFor();
+  }
+
+  activity(name: string): Locator {
+    return this.page.locator(".activitybar").getByRole("tab", { name, exact: true });
+  }
+
+  tab(name: string | RegExp): Locator {
+    return this.page.locator(".tabs-container").getByRole("tab", { name });
+  }
+
+  get editor(): Locator {
+    return this.page.locator(".editor-group-container.active .monaco-editor").last();
+  }
+
+  get diff(): Locator {
+    return this.page.locator(".monaco-diff-editor");
+  }
+
+  statusItem(text: string | RegExp): Locator {
+    return this.page.locator(".statusbar-item").filter({ hasText: text });
+  }
+
+  /** An action in the title of the active editor. */
+  editorAction(name: string): Locator {
+    return this.page.locator(".editor-group-container.active .title .editor-actions").getByRole("button", { name });
+  }
+
+  /** A modal dialog of the workbench. */
+  get dialog(): Locator {
+    return this.page.locator(".monaco-dialog-box");
+  }
+
+  async theme(theme: Theme): Promise<void> {
+    await this.palette.run("Preferences: Color Theme");
+    await this.palette.pick(theme);
+  }
+}
+
+export class Palette {
+  readonly #page: Page;
+
+  constructor(page: Page) {
+    this.#page = page;
+  }
+
+  get widget(): Locator {
+    return this.#page.locator(".quick-input-widget:visible");
+  }
+
+  get input(): Locator {
+    return this.widget.locator("input[type=text]");
+  }
+
+  get rows(): Locator {
+    return this.widget.locator(".monaco-list-row");
+  }
+
+  /** The command's row; it is not there while the command is disabled. */
+  async find(command: string): Promise<Locator> {
+    await this.#page.keyboard.press("F1");
+    await this.input.waitFor();
+    await this.input.fill(`>${command}`);
+    const row = this.rows.first();
+    await row.waitFor();
+    return this.rows.filter({ has: this.#page.getByText(command, { exact: true }) });
+  }
+
+  async has(command: string): Promise<boolean> {
+    const row = await this.find(command);
+    const found = (await row.count()) > 0;
+    await this.#page.keyboard.press("Escape");
+    await this.widget.waitFor({ state: "hidden" });
+    return found;
+  }
+
+  async run(command: string): Promise<void> {
+    const row = await this.find(command);
+    await row.first().click();
+  }
+
+  async type(text: string): Promise<void> {
+    await this.input.fill(text);
+    await this.#page.keyboard.press("Enter");
+  }
+
+  async pick(label: string | RegExp): Promise<void> {
+    await this.rows.filter({ hasText: label }).first().click();
+  }
+}
+
+export class Notifications {
+  readonly #page: Page;
+
+  constructor(page: Page) {
+    this.#page = page;
+  }
+
+  toast(text: string | RegExp): Locator {
+    return this.#page.locator(".notifications-toasts .notification-list-item").filter({ hasText: text });
+  }
+
+  async press(text: string | RegExp, button: string): Promise<void> {
+    await this.toast(text).getByRole("button", { name: button, exact: true }).click();
+  }
+
+  async clear(): Promise<void> {
+    await this.#page.keyboard.press("F1");
+    const input = this.#page.locator(".quick-input-widget:visible input[type=text]");
+    await input.fill(">Notifications: Clear All Notifications");
+    await this.#page.keyboard.press("Enter");
+  }
+}
+
+/** A webview: its content lies two frames deep, and other webviews may lie beside it. */
+abstract class WebviewFrame {
+  protected readonly workbench: Workbench;
+  protected abstract readonly root: string;
+
+  constructor(workbench: Workbench) {
+    this.workbench = workbench;
+  }
+
+  /** The frame whose body is this page; waits for it. */
+  async frame(): Promise<Frame> {
+    const { page } = this.workbench;
+    const limit = AbortSignal.timeout(120_000);
+    while (!limit.aborted) {
+      for (const frame of page.frames()) {
+        const found = await frame.$(this.root).catch(() => null);
+        if (found) return frame;
+      }
+      await page.waitForTimeout(200);
+    }
+    throw new Error(`no frame shows ${this.root}`);
+  }
+
+  async find(selector: string): Promise<Locator> {
+    return (await this.frame()).locator(selector);
+  }
+
+  async button(name: string | RegExp): Promise<Locator> {
+    return (await this.frame()).locator("vscode-button").filter({ hasText: name });
+  }
+
+  /** Violations of the accessibility rules, as lines: "rule: element". */
+  async violations(): Promise<string[]> {
+    const frame = await this.frame();
+    await frame.evaluate(axe);
+    return frame.evaluate(async (root) => {
+      const { axe } = window as unknown as {
+        axe: { run(root: string): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
+      };
+      const { violations } = await axe.run(root);
+      return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
+    }, this.root);
+  }
+}
+
+export class Panel extends WebviewFrame {
+  protected readonly root = "netwright-panel";
+
+  async show(): Promise<void> {
+    const tab = this.workbench.activity("Netwright");
+    if ((await tab.getAttribute("aria-selected")) !== "true") await tab.click();
+    await this.frame();
+  }
+
+  /** The candidate's row. */
+  async row(name: string | RegExp): Promise<Locator> {
+    return (await this.find("[role=row][data-id]")).filter({ hasText: name });
+  }
+
+  async rows(): Promise<Locator> {
+    return this.find("[role=row][data-id]");
+  }
+
+  async text(): Promise<string> {
+    return (await this.find(this.root)).innerText();
+  }
+}
+
+export class Dashboard extends WebviewFrame {
+  protected readonly root = "netwright-dashboard";
+}
