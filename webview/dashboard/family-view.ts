@@ -12,7 +12,7 @@ const ROW = 22;
 const TOP = 28;
 const LEFT = 16;
 /** About the width of a letter of a label. */
-const LETTER = 6.3;
+const LETTER = 6.8;
 
 interface Look {
   label: string;
