@@ -32,7 +32,9 @@ export async function locateInterpreter(
   } catch (error) {
     signal.throwIfAborted();
     const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    throw new UserError("python-unsuitable", `${python} cannot be run: ${why}. See: netwright doctor`, { cause: error });
+    throw new UserError("python-unsuitable", `${python} cannot be run: ${why}. See: netwright doctor`, {
+      cause: error,
+    });
   }
 }
 
