@@ -7,5 +7,5 @@ await ensureModules();
 await ensureBuilt();
 const netwright = (...args) => must(modernNode(), [join(root, "dist", "cli.js"), ...args]);
 await netwright("setup");
-if (!existsSync(join(root, "demo", "netwright.json"))) await netwright("init", "demo");
-await netwright("cycle", "--study", "demo", "--candidates", "8", ...process.argv.slice(2));
+if (!existsSync(join(root, "demo", "netwright.json"))) await netwright("init", "demo", "--data", "auto");
+await netwright("cycle", "--study", "demo", "--candidates", "8", "--resume", ...process.argv.slice(2));

@@ -145,6 +145,10 @@ function throwOnExit(command: Command): void {
   for (const sub of command.commands) throwOnExit(sub);
 }
 
+// A closed pipe (`netwright list | head`) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+});
 throwOnExit(program);
 try {
   await program.parseAsync();

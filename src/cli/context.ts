@@ -22,16 +22,14 @@ export async function run(
   body: (context: Context) => Promise<void>,
 ): Promise<void> {
   const cancelled = new AbortController();
+  let cancelledAt = 0;
   const cancel = () => {
-    // A second Ctrl-C means it.
-    if (cancelled.signal.aborted) process.exit(130);
+    // A later Ctrl-C means it; one at once is the same one, passed on by npm besides.
+    if (cancelled.signal.aborted && Date.now() - cancelledAt > 500) process.exit(130);
+    cancelledAt = Date.now();
     cancelled.abort();
   };
   process.on("SIGINT", cancel).on("SIGTERM", cancel);
-  // A closed pipe (`netwright list | head`) is no error.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-  });
   const progress = new ProgressLine();
   const studies: Study[] = [];
   const studyDir = () => options.study ?? findStudy(process.cwd());

@@ -9,7 +9,8 @@ import type { Context } from "./context.ts";
 export async function withEngine<T>(context: Context, ask: (engine: EngineClient) => Promise<T>): Promise<T> {
   // Opening the study here tells a missing or broken one before any process is started.
   const { dir } = context.study();
-  const engine = await EngineClient.open({ dir, program: join(installation, "dist", "engine.js") }, context.signal);
+  const program = join(installation, "dist", "engine.js");
+  const engine = await EngineClient.open({ dir, program, env: process.env }, context.signal);
   try {
     engine.on(DidHappen, context.emit);
     return await ask(engine);

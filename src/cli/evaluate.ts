@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
 import { startTrainer } from "../engine/engine.ts";
-import { measure } from "../engine/evaluate.ts";
+import { compareNets, measure } from "../engine/evaluate.ts";
 import { fileError } from "../engine/file-error.ts";
 import { readStudyConfig } from "../engine/study.ts";
-import { similarity } from "../novelty/index.ts";
 import { parseStudyConfig, protocolOf, type StudyConfig, type StudyConfigInput } from "../study/config.ts";
-import { type Trainer, UserError } from "../study/ports.ts";
+import { UserError } from "../study/ports.ts";
 import type { Context } from "./context.ts";
 import { duration, percent, printJson, printText } from "./output.ts";
 import { dataOption } from "./setup.ts";
@@ -41,26 +40,18 @@ export async function evaluateCommand(
 
 export async function compareCommand(context: Context, a: string, b: string): Promise<void> {
   const { emit, signal } = context;
-  const codes = [readNet(a), readNet(b)] as const;
+  const net = (file: string) => ({ file, code: readNet(file) });
+  // Read before anything is started.
+  const nets: [ReturnType<typeof net>, ReturnType<typeof net>] = [net(a), net(b)];
   const { config, dir } = measuringConfig(context, {});
   const trainer = await startTrainer(config, dir, emit, signal);
   try {
-    const result = similarity(await traced(trainer, a, codes[0], signal), await traced(trainer, b, codes[1], signal));
+    const result = await compareNets(trainer, nets, signal);
     if (context.json) printJson(result);
     else printText(`text ${result.text.toFixed(4)}\nstructure ${result.structure.toFixed(4)}`);
   } finally {
     await trainer.close();
   }
-}
-
-async function traced(trainer: Trainer, file: string, code: string, signal: AbortSignal) {
-  const result = await trainer.check(code, signal);
-  if (result.ok) return { code, checked: result.checked };
-  const { outcome, message, line } = result.failure;
-  throw new UserError(
-    "net-invalid",
-    `${file}${line ? `:${line}` : ""} cannot be compared, it fails its check: ${outcome}, ${message}`,
-  );
 }
 
 /** The study's way of measuring where there is one, else the defaults, as changed by the options. */

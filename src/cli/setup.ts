@@ -1,11 +1,10 @@
 import { basename, resolve } from "node:path";
 import { diagnose } from "../engine/doctor.ts";
 import { netwrightHome } from "../engine/paths.ts";
-import { installDesigner, installPython, missingParts, prepareStudyData } from "../engine/setup.ts";
+import { hasGpu, installDesigner, installPython, missingParts, prepareStudyData } from "../engine/setup.ts";
 import { createStudy, readStudyConfig, STUDY_FILE } from "../engine/study.ts";
 import { PAPER, parseStudyConfig, type StudyConfigInput } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
-import { gpuFiles } from "../trainer/devices.ts";
 import type { Context } from "./context.ts";
 import { printJson, printText } from "./output.ts";
 
@@ -32,7 +31,7 @@ export async function initCommand(context: Context, dir: string, options: InitOp
   const paper = options.protocol === "paper";
   const chosen = await chooseData(context, options.data, paper);
   const { dataset } = chosen.data;
-  const cpuImages = !paper && dataset !== "digits" && gpuFiles().length === 0 ? CPU_TRAIN_IMAGES : null;
+  const cpuImages = !paper && dataset !== "digits" && !hasGpu() ? CPU_TRAIN_IMAGES : null;
   const trainImages = options.trainImages ?? cpuImages;
   const input: StudyConfigInput = {
     name,

@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import { CancellationTokenSource, type MessageConnection, ResponseError } from "vscode-jsonrpc";
+import { CancellationTokenSource, ErrorCodes, type MessageConnection, ResponseError } from "vscode-jsonrpc";
 import { createMessageConnection, SocketMessageReader, SocketMessageWriter } from "vscode-jsonrpc/node";
 import { UserError } from "../study/ports.ts";
 import { engineAddress } from "./address.ts";
@@ -21,18 +21,24 @@ export interface EngineOptions {
   dir: string;
   /** The engine's program: dist/engine.js. */
   program: string;
-  /** Called with a line when something happens that a log should hold. */
-  log?: (line: string) => void;
+  /** The environment of an engine that is started. */
+  env: NodeJS.ProcessEnv;
 }
 
 export class EngineClient {
+  readonly #socket: Socket;
   readonly #connection: MessageConnection;
   /** True when this client started the engine. */
   readonly started: boolean;
 
-  private constructor(connection: MessageConnection, started: boolean) {
-    this.#connection = connection;
+  private constructor(socket: Socket, started: boolean) {
+    this.#socket = socket;
     this.started = started;
+    this.#connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
+    // What cannot be read or written to is given up; only then do requests that wait for an answer fail.
+    this.#connection.onError(() => socket.destroy());
+    socket.once("close", () => this.#connection.dispose());
+    this.#connection.listen();
   }
 
   /**
@@ -64,11 +70,7 @@ export class EngineClient {
   }
 
   static over(socket: Socket, started: boolean): EngineClient {
-    const connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
-    // A broken pipe is told by onClose.
-    connection.onError(() => connection.dispose());
-    connection.listen();
-    return new EngineClient(connection, started);
+    return new EngineClient(socket, started);
   }
 
   /** Asks; cancelling asks the engine to stop that work. Failures come back as the UserError or AbortError that the engine met. */
@@ -93,12 +95,12 @@ export class EngineClient {
 
   /** The engine ended, or the connection broke. */
   onClose(handle: () => void): void {
-    this.#connection.onClose(handle);
+    this.#socket.once("close", handle);
   }
 
   close(): void {
-    this.#connection.end();
     this.#connection.dispose();
+    this.#socket.end();
   }
 
   async #version(): Promise<number> {
@@ -108,7 +110,7 @@ export class EngineClient {
 }
 
 function localError(error: unknown): unknown {
-  if (!(error instanceof ResponseError)) {
+  if (!(error instanceof ResponseError) || error.code === ErrorCodes.PendingResponseRejected) {
     return new UserError(
       "engine-gone",
       "The engine ended. Start it again by repeating the command; nothing recorded is lost.",
@@ -150,7 +152,7 @@ async function start(options: EngineOptions, signal: AbortSignal): Promise<Engin
   const child = spawn(process.execPath, [options.program, options.dir], {
     detached: true,
     stdio: ["ignore", log, log, "pipe"],
-    env: { ...process.env, ELECTRON_RUN_AS_NODE: "1" },
+    env: { ...options.env, ELECTRON_RUN_AS_NODE: "1" },
     windowsHide: true,
   });
   closeSync(log);

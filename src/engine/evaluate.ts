@@ -1,6 +1,7 @@
 /** Checks and trains one module, outside of any cycle. */
-import type { Trainer } from "../study/ports.ts";
-import type { Failure, Protocol } from "../study/types.ts";
+import { similarity } from "../novelty/index.ts";
+import { type Trainer, UserError } from "../study/ports.ts";
+import type { Failure, Protocol, Similarity } from "../study/types.ts";
 import type { Emit } from "./events.ts";
 import type { Evaluation } from "./protocol.ts";
 
@@ -25,4 +26,25 @@ export async function measure(
     seconds: { check: check.seconds, train: train?.seconds ?? 0 },
     protocol,
   };
+}
+
+interface NamedNet {
+  file: string;
+  code: string;
+}
+
+/** How similar two nets are. @throws UserError "net-invalid" for one that fails its check: only what runs has a structure. */
+export async function compareNets(
+  trainer: Trainer,
+  [a, b]: [NamedNet, NamedNet],
+  signal: AbortSignal,
+): Promise<Similarity> {
+  const traced = async ({ file, code }: NamedNet) => {
+    const result = await trainer.check(code, signal);
+    if (result.ok) return { code, checked: result.checked };
+    const { outcome, message, line } = result.failure;
+    const where = line ? `${file}:${line}` : file;
+    throw new UserError("net-invalid", `${where} cannot be compared, it fails its check: ${outcome}, ${message}`);
+  };
+  return similarity(await traced(a), await traced(b));
 }

@@ -120,13 +120,13 @@ export class EngineServer {
       else if (host.busy) throw new UserError("busy", "The engine is at work on this study.");
     });
     this.#clients.add(client);
-    const gone = () => {
+    // One that cannot be read or written to is gone, as one that closed.
+    connection.onError(() => socket.destroy());
+    socket.once("close", () => {
+      connection.dispose();
       this.#clients.delete(client);
       this.#watchIdle();
-    };
-    connection.onClose(gone);
-    connection.onError(() => connection.dispose());
-    socket.on("error", () => socket.destroy());
+    });
     connection.listen();
   }
 

@@ -4,6 +4,7 @@ import { type Choice, chooseDesigner, listDesigners, pullModel } from "../design
 import { DEFAULT_EMBEDDED_MODEL, ensureModel } from "../designer/models.ts";
 import { protocolOf, type StudyConfig } from "../study/config.ts";
 import { isPrepared, prepareData } from "../trainer/data.ts";
+import { gpuFiles } from "../trainer/devices.ts";
 import { ensurePython, installedPython } from "../trainer/environment.ts";
 import type { Emit } from "./events.ts";
 import { netwrightHome, pythonPackage } from "./paths.ts";
@@ -19,6 +20,11 @@ const DATA_BYTES = { cifar10: 170_498_071, "fashion-mnist": 30_878_645, digits: 
 
 const show = (emit: Emit) => (p: { what: string; done: number; total: number | null; unit: string }) =>
   emit({ type: "setup", ...p });
+
+/** Whether this machine has a GPU that nets could train on, told without starting Python. */
+export function hasGpu(): boolean {
+  return gpuFiles().length > 0;
+}
 
 /** What would be installed or fetched. Quick: no Python is started. `config` null: what every study needs. */
 export async function missingParts(
