@@ -8,7 +8,7 @@ import { Setup } from "./editor/setup.ts";
 import { Status } from "./editor/status.ts";
 import { Studies } from "./editor/studies.ts";
 
-export async function activate(extension: vscode.ExtensionContext): Promise<void> {
+export function activate(extension: vscode.ExtensionContext): void {
   const program = (name: string) => extension.asAbsolutePath(`dist/${name}.js`);
   const log = vscode.window.createOutputChannel("Netwright", { log: true });
   const studies = new Studies(extension.workspaceState);
@@ -40,9 +40,7 @@ export async function activate(extension: vscode.ExtensionContext): Promise<void
     vscode.window.registerWebviewPanelSerializer("netwright.dashboard", {
       deserializeWebviewPanel: async (panel) => dashboard.adopt(panel),
     }),
-    vscode.workspace.onDidGrantWorkspaceTrust(() => studies.refresh()),
   );
-  await studies.refresh();
-  // One that runs already is shown; none is started for that.
-  await session.attach();
+  // An engine that runs already is then shown; none is started for that.
+  void studies.refresh();
 }

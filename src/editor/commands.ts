@@ -1,6 +1,7 @@
 /** The palette's commands: what each does, in one table. */
 import { basename } from "node:path";
 import * as vscode from "vscode";
+import { can } from "../../webview/shared/actions.ts";
 import type { CandidateAction, CandidateContext, PageCommand } from "../../webview/shared/contract.ts";
 import {
   Accept,
@@ -13,8 +14,9 @@ import {
   Stop,
 } from "../engine/protocol.ts";
 import { decisionAccuracy } from "../study/admission.ts";
+import { UserError } from "../study/ports.ts";
 import type { Candidate } from "../study/types.ts";
-import { candidateId, candidateUri } from "./documents.ts";
+import { candidateOf, candidateUri, promptUri, requireStudy } from "./documents.ts";
 import { showError } from "./errors.ts";
 import type { Dashboard, PageActions, Selection } from "./pages.ts";
 import type { Session } from "./session.ts";
@@ -30,14 +32,18 @@ export interface CommandContext {
   log: vscode.LogOutputChannel;
 }
 
-/** What a command gets: nothing from the palette, the row from a webview's menu, the document from an editor's title. */
-type Target = CandidateContext | vscode.Uri | undefined;
+/**
+ * What a command gets: nothing from the palette, rows from a webview, the document from an editor's title, and from the panel's keys the
+ * word that it is for what is selected there.
+ */
+type Target = Pick<CandidateContext, "ids"> | vscode.Uri | "selection" | undefined;
 
 export function registerCommands(context: CommandContext): vscode.Disposable {
   const commands = commandTable(context);
   const registered = Object.entries(commands).map(([name, run]) =>
     vscode.commands.registerCommand(`netwright.${name}`, async (target?: Target) => {
       try {
+        await context.studies.ready;
         await run(target);
       } catch (error) {
         await showError(error, context.log);
@@ -55,7 +61,7 @@ export function pageActions(context: CommandContext): PageActions {
     resume: () => run(resumeCycle(context)),
     stop: () => run(stop(context)),
     run: (action: CandidateAction, ids) => {
-      const target: Pick<CandidateContext, "ids"> = { ids };
+      const target: Target = { ids };
       void vscode.commands.executeCommand(`netwright.${action}`, target);
     },
     command: (command: PageCommand) => void vscode.commands.executeCommand(`netwright.${command}`),
@@ -86,7 +92,6 @@ function commandTable(context: CommandContext): Record<string, (target?: Target)
     checkSetup: () => setup.check(),
     showLog: () => log.show(),
     focusPanel: () => vscode.commands.executeCommand("netwright.panel.focus"),
-    reconnect: () => session.show(),
   };
 }
 
@@ -98,7 +103,23 @@ function defaultStep(): StepParameters {
 /** Runs one cycle. The panel and the status bar show how it goes; stopping is theirs too. */
 async function stepCycle({ session, setup }: CommandContext, parameters: StepParameters): Promise<void> {
   if (!(await setup.ensure())) return;
-  await session.request(Step, parameters);
+  await follow(session, parameters);
+}
+
+/** Answers when the cycle has ended, also when its engine is killed: the next one resumes the cycle, and this goes on following it. */
+async function follow(session: Session, parameters: StepParameters, token?: vscode.CancellationToken): Promise<void> {
+  const study = await session.open();
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await session.request(Step, attempt === 1 ? parameters : { ...parameters, resume: true }, token);
+      return;
+    } catch (error) {
+      const gone = error instanceof UserError && error.code === "engine-gone";
+      if (!gone || attempt === 3) throw error;
+      // Whoever looks at another study now has stopped following.
+      if ((await session.open()) !== study) return;
+    }
+  }
 }
 
 async function resumeCycle(context: CommandContext): Promise<void> {
@@ -119,7 +140,7 @@ async function runCycles(context: CommandContext): Promise<void> {
     async (progress, token) => {
       for (let cycle = 1; cycle <= cycles; cycle++) {
         progress.report({ message: `cycle ${cycle} of ${cycles}`, increment: cycle === 1 ? 0 : 100 / cycles });
-        await context.session.request(Step, { ...defaultStep(), resume: cycle === 1 }, token);
+        await follow(context.session, { ...defaultStep(), resume: cycle === 1 }, token);
       }
     },
   );
@@ -130,20 +151,24 @@ async function stop({ session }: CommandContext): Promise<void> {
 }
 
 async function open(context: CommandContext, target: Target): Promise<void> {
-  for (const candidate of await chosen(context, target, "Open", () => true)) {
-    await vscode.window.showTextDocument(candidateUri(candidate), { preview: true });
-  }
+  const candidates = await chosen(context, target, "Open", () => true);
+  const study = await context.session.open();
+  await openAll(candidates.map((candidate) => candidateUri(study, candidate)));
 }
 
 async function showPrompt(context: CommandContext, target: Target): Promise<void> {
-  for (const candidate of await chosen(context, target, "Show Prompt and Reply", () => true)) {
-    await vscode.window.showTextDocument(candidateUri(candidate, `${candidate.name} prompt.md`), { preview: true });
-  }
+  const candidates = await chosen(context, target, "Show Prompt and Reply", () => true);
+  const study = await context.session.open();
+  await openAll(candidates.map((candidate) => promptUri(study, candidate)));
+}
+
+/** One is a preview, as from the explorer; of several each keeps its tab. */
+async function openAll(uris: vscode.Uri[]): Promise<void> {
+  for (const uri of uris) await vscode.window.showTextDocument(uri, { preview: uris.length === 1 });
 }
 
 async function review(context: CommandContext, target: Target, accept: boolean): Promise<void> {
-  const fits = (c: Candidate) =>
-    accept ? c.outcome === "valid" && c.accepted !== true : c.outcome !== null && c.accepted !== false;
+  const fits = (candidate: Candidate) => can(accept ? "accept" : "reject", candidate);
   const candidates = await chosen(context, target, accept ? "Accept Candidates" : "Reject Candidates", fits);
   if (candidates.length === 0) return;
   const ids = candidates.map(({ id }) => id);
@@ -153,7 +178,7 @@ async function review(context: CommandContext, target: Target, accept: boolean):
 }
 
 async function compareWithNearest(context: CommandContext, target: Target): Promise<void> {
-  const [candidate] = await chosen(context, target, "Compare with Nearest", (c) => nearestOf(c) !== null, false);
+  const [candidate] = await chosen(context, target, "Compare with Nearest", (c) => can("compare", c), false);
   if (!candidate) return;
   const nearest = context.session.model?.candidates.get(nearestOf(candidate) ?? -1);
   if (!nearest) {
@@ -163,13 +188,19 @@ async function compareWithNearest(context: CommandContext, target: Target): Prom
   const { structure, text } = candidate.novelty;
   const figures = `structure ${(structure ?? 1).toFixed(2)}, text ${(text ?? 1).toFixed(2)}`;
   const title = `${nearest.name} ↔ ${candidate.name} (novelty: ${figures})`;
-  await vscode.commands.executeCommand("vscode.diff", candidateUri(nearest), candidateUri(candidate), title);
+  const study = await context.session.open();
+  await vscode.commands.executeCommand(
+    "vscode.diff",
+    candidateUri(study, nearest),
+    candidateUri(study, candidate),
+    title,
+  );
 }
 
 const nearestOf = (candidate: Candidate) => candidate.nearest.structure ?? candidate.nearest.text;
 
 async function evaluateAgain(context: CommandContext, target: Target): Promise<void> {
-  const candidates = await chosen(context, target, "Evaluate Again", (c) => c.parameters !== null);
+  const candidates = await chosen(context, target, "Evaluate Again", (c) => can("evaluateAgain", c));
   if (candidates.length === 0 || !(await context.setup.ensure())) return;
   await vscode.window.withProgress(
     { location: vscode.ProgressLocation.Notification, title: "Evaluating", cancellable: true },
@@ -199,11 +230,8 @@ async function evaluateFile(context: CommandContext, target: Target): Promise<vo
     );
     return;
   }
-  const show = error?.line ? "Go to Line" : undefined;
   const message = `${basename(uri.path)}: ${outcome}. ${error?.message ?? ""}`;
-  const picked = await (show
-    ? vscode.window.showWarningMessage(message, show)
-    : vscode.window.showWarningMessage(message));
+  const picked = await vscode.window.showWarningMessage(message, ...(error?.line ? ["Go to Line"] : []));
   if (picked && error?.line) {
     const at = new vscode.Position(error.line - 1, 0);
     await vscode.window.showTextDocument(document, { selection: new vscode.Range(at, at) });
@@ -223,11 +251,8 @@ async function exportDataSet({ session, studies }: CommandContext): Promise<void
   if (!dir) return;
   const { nets } = await session.request(ExportLemur, { dir });
   const message = nets === 0 ? "Nothing is accepted yet: accept candidates first." : `Exported ${nets} nets.`;
-  const openFolder = nets > 0 ? "Reveal" : undefined;
-  const answer = await (openFolder
-    ? vscode.window.showInformationMessage(message, openFolder)
-    : vscode.window.showInformationMessage(message));
-  if (answer) await vscode.commands.executeCommand("revealFileInOS", vscode.Uri.file(dir));
+  const answer = await vscode.window.showInformationMessage(message, ...(nets > 0 ? ["Open in New Window"] : []));
+  if (answer) await vscode.commands.executeCommand("vscode.openFolder", vscode.Uri.file(dir), { forceNewWindow: true });
 }
 
 async function chooseStudy(studies: Studies): Promise<void> {
@@ -257,9 +282,12 @@ async function chosen(
   await session.client();
   const all = session.model?.candidates ?? new Map<number, Candidate>();
   const of = (ids: readonly number[]) => ids.flatMap((id) => all.get(id) ?? []);
-  if (target && "ids" in target) return of(target.ids);
-  const document = candidateId(target ?? vscode.window.activeTextEditor?.document.uri);
-  if (document !== null) return of([document]);
+  if (target instanceof Object && "ids" in target) return of(target.ids);
+  const document = target === "selection" ? null : candidateOf(target ?? vscode.window.activeTextEditor?.document.uri);
+  if (document) {
+    requireStudy(document.study, session);
+    return of([document.id]);
+  }
   const selected = of(selection.ids).filter(fits);
   if (selected.length > 0) return selected;
   const items = [...all.values()]

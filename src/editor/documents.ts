@@ -1,19 +1,37 @@
-/** Candidates as read-only documents: `netwright:/<id>/<Name>.py`, and what the designer was asked and answered beside it. */
+/**
+ * Candidates as read-only documents: `netwright:/<id>/<Name>.py?<study's folder>`, and what the designer was asked and answered beside it.
+ */
 import * as vscode from "vscode";
 import { GetDetail } from "../engine/protocol.ts";
+import { UserError } from "../study/ports.ts";
 import type { Candidate } from "../study/types.ts";
 import type { Session } from "./session.ts";
 
 export const SCHEME = "netwright";
 
-export function candidateUri({ id, name }: Pick<Candidate, "id" | "name">, file = `${name}.py`): vscode.Uri {
-  return vscode.Uri.from({ scheme: SCHEME, path: `/${id}/${file}` });
+type Named = Pick<Candidate, "id" | "name">;
+
+export function candidateUri(study: string, { id, name }: Named, file = `${name}.py`): vscode.Uri {
+  return vscode.Uri.from({ scheme: SCHEME, path: `/${id}/${file}`, query: study });
+}
+
+export function promptUri(study: string, candidate: Named): vscode.Uri {
+  return candidateUri(study, candidate, `${candidate.name} prompt.md`);
 }
 
 /** The candidate that a document shows; null for other documents. */
-export function candidateId(uri: vscode.Uri | undefined): number | null {
+export function candidateOf(uri: vscode.Uri | undefined): { study: string; id: number } | null {
   const id = uri?.scheme === SCHEME ? Number(uri.path.split("/")[1]) : Number.NaN;
-  return Number.isInteger(id) ? id : null;
+  return uri && Number.isInteger(id) ? { study: uri.query, id } : null;
+}
+
+/** Numbers are a study's own: those of another one mean other nets. @throws UserError "other-study". */
+export function requireStudy(study: string, session: Session): void {
+  if (session.dir === study) return;
+  throw new UserError(
+    "other-study",
+    `This net belongs to the study in ${study}. Choose that one with Netwright: Choose Study.`,
+  );
 }
 
 export class CandidateFiles implements vscode.FileSystemProvider, vscode.Disposable {
@@ -32,7 +50,8 @@ export class CandidateFiles implements vscode.FileSystemProvider, vscode.Disposa
         for (const change of changes) {
           if (change.kind !== "candidate") continue;
           this.#changedAt.set(change.candidate.id, Date.now());
-          events.push({ type: vscode.FileChangeType.Changed, uri: candidateUri(change.candidate) });
+          const { dir } = session;
+          if (dir) events.push({ type: vscode.FileChangeType.Changed, uri: candidateUri(dir, change.candidate) });
         }
         if (events.length > 0) this.#changed.fire(events);
       }),
@@ -40,10 +59,13 @@ export class CandidateFiles implements vscode.FileSystemProvider, vscode.Disposa
   }
 
   async readFile(uri: vscode.Uri): Promise<Uint8Array> {
-    const id = candidateId(uri);
-    if (id === null) throw vscode.FileSystemError.FileNotFound(uri);
+    const candidate = candidateOf(uri);
+    if (candidate === null) throw vscode.FileSystemError.FileNotFound(uri);
+    const { study, id } = candidate;
     let text: string | null;
     try {
+      await this.#session.client();
+      requireStudy(study, this.#session);
       const { code, attempts } = await this.#session.request(GetDetail, { id });
       if (uri.path.endsWith(".py")) text = code ?? "# The designer has written no code for this candidate.\n";
       else {
@@ -63,13 +85,11 @@ export class CandidateFiles implements vscode.FileSystemProvider, vscode.Disposa
   }
 
   async stat(uri: vscode.Uri): Promise<vscode.FileStat> {
-    const id = candidateId(uri);
-    if (id === null) throw vscode.FileSystemError.FileNotFound(uri);
     const { byteLength } = await this.readFile(uri);
     return {
       type: vscode.FileType.File,
       ctime: 0,
-      mtime: this.#changedAt.get(id) ?? 0,
+      mtime: this.#changedAt.get(candidateOf(uri)?.id ?? 0) ?? 0,
       size: byteLength,
       permissions: vscode.FilePermission.Readonly,
     };

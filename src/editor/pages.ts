@@ -44,7 +44,6 @@ export class Selection implements vscode.Disposable {
 
   set(ids: readonly number[], from: PageName): void {
     this.#ids = ids;
-    void vscode.commands.executeCommand("setContext", "netwright.hasSelection", ids.length > 0);
     this.#changed.fire({ ids, from });
   }
 
@@ -68,6 +67,11 @@ export function connectPage(page: PageName, webview: vscode.Webview, context: Pa
       post({ type: "snapshot", snapshot: { number, study, activity, cycles, candidates: [...candidates.values()] } });
     }
   };
+  /** What is shown is connected to. */
+  const show = () => {
+    state();
+    if (session.blocked?.kind === "connecting") void session.show();
+  };
   const watch = async (id: number | null) => {
     watched = id;
     const { text } = await session.request(WatchText, { id });
@@ -77,8 +81,8 @@ export function connectPage(page: PageName, webview: vscode.Webview, context: Pa
     switch (message.type) {
       case "ready":
       case "refresh":
-        state();
-        if (session.blocked?.kind === "connecting") void session.show();
+        if (message.type === "refresh") session.retry();
+        show();
         break;
       case "run":
         actions.run(message.action, message.ids);
@@ -107,10 +111,7 @@ export function connectPage(page: PageName, webview: vscode.Webview, context: Pa
     }
   };
   const subscriptions = [
-    session.onDidReset(() => {
-      state();
-      if (session.blocked?.kind === "connecting") void session.show();
-    }),
+    session.onDidReset(show),
     session.onDidChange((changes) => post({ type: "changes", ...changes })),
     session.onDidWrite(({ id, piece }) => {
       if (id === watched) post({ type: "writing", id, piece });

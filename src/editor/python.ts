@@ -14,10 +14,8 @@ interface PythonApi {
   };
 }
 
-/** The interpreter of the setting, else of the environments API, else of the older API; null: whatever is on the path. */
+/** The interpreter of the environments API, else of the older API; null: whatever is on the path. */
 export async function findInterpreter(): Promise<string | null> {
-  const setting = vscode.workspace.getConfiguration("netwright").get<string>("python", "");
-  if (setting) return setting;
   const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
   return (await fromEnvironments(folder)) ?? (await fromPython(folder));
 }

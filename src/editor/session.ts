@@ -3,8 +3,9 @@ import * as vscode from "vscode";
 import type { Blocked } from "../../webview/shared/contract.ts";
 import { applyChanges, fromSnapshot, type Model } from "../../webview/shared/model.ts";
 import { EngineClient } from "../engine/client.ts";
-import { type Call, type Changes, DidChange, DidWrite, GetSnapshot } from "../engine/protocol.ts";
+import { type Call, type Changes, DidChange, DidWrite, GetSnapshot, Shutdown } from "../engine/protocol.ts";
 import { UserError } from "../study/ports.ts";
+import { childEnvironment, ENVIRONMENT_SETTINGS } from "./environment.ts";
 import type { Studies } from "./studies.ts";
 
 /** An engine that ends again and again has a reason that the user must see. */
@@ -24,7 +25,8 @@ export class Session implements vscode.Disposable {
   #model: Model | null = null;
   #failure: Blocked | null = null;
   #lost: number[] = [];
-  #disposed = new AbortController();
+  readonly #disposed = new AbortController();
+  readonly #subscriptions: vscode.Disposable[];
 
   /** The state was replaced, or is gone. */
   readonly onDidReset = this.#reset.event;
@@ -35,10 +37,22 @@ export class Session implements vscode.Disposable {
     this.#studies = studies;
     this.#program = program;
     this.#log = log;
-    studies.onDidChange(() => {
-      if (studies.current !== this.#dir || studies.blocked) this.#drop();
-      this.#reset.fire();
-    });
+    this.#subscriptions = [
+      this.#reset,
+      this.#changes,
+      this.#writes,
+      studies.onDidChange(() => {
+        if (studies.current !== this.#dir || studies.blocked) this.#drop();
+        this.#reset.fire();
+        void this.attach();
+      }),
+      studies.onDidEdit((dir) => {
+        if (dir === this.#dir) this.retry();
+      }),
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        if (ENVIRONMENT_SETTINGS.some((setting) => event.affectsConfiguration(setting))) void this.#restart();
+      }),
+    ];
   }
 
   /** The state, when an engine is connected. */
@@ -52,19 +66,34 @@ export class Session implements vscode.Disposable {
     return why ?? (this.#model ? null : { kind: "connecting" });
   }
 
+  /** The study's folder, while its state is there. */
+  get dir(): string | null {
+    return this.#model && this.#dir;
+  }
+
   /** Connects to an engine that runs already, without starting one. */
   async attach(): Promise<void> {
     const dir = this.#studies.current;
     if (this.#client || this.#opening || !dir || this.#studies.blocked) return;
-    const client = await EngineClient.connect(dir);
+    const client = await EngineClient.connect(dir).catch(() => null);
     if (client) {
       client.close();
       await this.show();
     }
   }
 
+  /** Forgets a failure: whoever shows the state asks for it anew. */
+  retry(): void {
+    if (!this.#failure) return;
+    this.#failure = null;
+    this.#lost = [];
+    this.#reset.fire();
+  }
+
   /** Connects, starting the engine if need be; a failure is shown by the views. */
   async show(): Promise<void> {
+    await this.#studies.ready;
+    if (this.#studies.blocked) return;
     try {
       await this.client();
     } catch (error) {
@@ -79,6 +108,13 @@ export class Session implements vscode.Disposable {
       this.#opening = null;
     });
     return this.#opening;
+  }
+
+  /** Connects like {@link client}, and answers the study's folder. */
+  async open(): Promise<string> {
+    await this.client();
+    if (!this.#dir) throw new UserError("no-study", "Another study was chosen meanwhile. Repeat the command.");
+    return this.#dir;
   }
 
   async request<P, R>(call: Call<P, R>, parameters: P, token?: vscode.CancellationToken): Promise<R> {
@@ -96,21 +132,31 @@ export class Session implements vscode.Disposable {
   dispose(): void {
     this.#disposed.abort();
     this.#drop();
-    for (const emitter of [this.#reset, this.#changes, this.#writes]) emitter.dispose();
+    for (const subscription of this.#subscriptions) subscription.dispose();
   }
 
   async #open(): Promise<EngineClient> {
+    await this.#studies.ready;
     const dir = this.#studies.current;
     if (this.#studies.blocked || !dir) {
       throw new UserError("no-study", "No study is open. Make one with Netwright: New Study.");
     }
     this.#dir = dir;
     try {
-      const client = await EngineClient.open({ dir, program: this.#program }, this.#disposed.signal);
+      const client = await EngineClient.open(
+        { dir, program: this.#program, env: childEnvironment() },
+        this.#disposed.signal,
+      );
       client.on(DidChange, (changes) => void this.#apply(client, changes));
       client.on(DidWrite, (piece) => this.#writes.fire(piece));
+      const snapshot = await client.request(GetSnapshot, null);
+      if (dir !== this.#studies.current || this.#studies.blocked) {
+        // Another one was chosen meanwhile.
+        client.close();
+        return this.#open();
+      }
       client.onClose(() => void this.#closed(client));
-      this.#model = fromSnapshot(await client.request(GetSnapshot, null));
+      this.#model = fromSnapshot(snapshot);
       this.#client = client;
       this.#failure = null;
       this.#log.info(`Connected to the engine of ${dir}${client.started ? ", started for it" : ""}`);
@@ -143,18 +189,26 @@ export class Session implements vscode.Disposable {
     this.#client = null;
     this.#model = null;
     this.#log.info("The engine ended");
-    this.#reset.fire();
     const now = Date.now();
     this.#lost = [...this.#lost.filter((at) => now - at < RECONNECT_WINDOW_MILLISECONDS), now];
-    if (this.#disposed.signal.aborted) return;
     if (this.#lost.length > RECONNECTS) {
       this.#failure = {
         kind: "failed",
         code: "engine-gone",
         message: "The engine keeps ending. Its log is engine.log in the study's .netwright folder.",
       };
-      this.#reset.fire();
-    } else if (wasRunning) await this.show();
+    }
+    this.#reset.fire();
+    if (wasRunning && !this.#failure) await this.show();
+  }
+
+  /** An engine keeps the environment it was started with. One that is at work keeps it until it ends. */
+  async #restart(): Promise<void> {
+    const client = this.#client;
+    if (client && this.#model?.activity.state === "idle") {
+      await client.request(Shutdown, { force: false }).catch((error) => this.#log.warn(String(error)));
+    }
+    this.retry();
   }
 
   #drop(): void {

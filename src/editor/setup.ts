@@ -5,6 +5,7 @@ import * as vscode from "vscode";
 import type { Finding } from "../engine/doctor.ts";
 import type { MissingPart } from "../engine/setup.ts";
 import { runCommand } from "./child.ts";
+import { childEnvironment } from "./environment.ts";
 import { findInterpreter } from "./python.ts";
 import type { Studies } from "./studies.ts";
 
@@ -20,26 +21,11 @@ export class Setup {
     this.#log = log;
   }
 
-  /** Puts what the user set into the environment of the children that this process starts: the engine, and commands. */
-  async applySettings(): Promise<void> {
-    const settings = vscode.workspace.getConfiguration("netwright");
-    const python = await findInterpreter();
-    setOrUnset("NETWRIGHT_PYTHON", python);
-    setOrUnset("NETWRIGHT_HOME", settings.get<string>("home", "") || null);
-    setOrUnset("OLLAMA_HOST", settings.get<string>("ollamaHost", "") || null);
-    const proxy = vscode.workspace.getConfiguration("http").get<string>("proxy", "");
-    if (proxy) {
-      process.env.HTTP_PROXY ??= proxy;
-      process.env.HTTPS_PROXY ??= proxy;
-    }
-  }
-
-  /** True when everything is there, or the user agreed to have the rest installed (the engine then does it, with progress). */
+  /** True when everything is there; what is missing is installed first, when the user agrees. */
   async ensure(): Promise<boolean> {
-    await this.applySettings();
     const { parts } = await runCommand<{ parts: MissingPart[] }>(
       ["setup", "--dry-run", ...this.#study()],
-      this.#options(),
+      await this.#options(),
     );
     if (parts.length === 0) return true;
     const detail = parts.map(({ what, bytes }) => `• ${what}${bytes ? `, ${size(bytes)}` : ""}`).join("\n");
@@ -49,15 +35,17 @@ export class Setup {
       { modal: true, detail: `${detail}\n\nThey go into a folder of their own; nothing else on this machine changes.` },
       install,
     );
-    return answer === install;
+    if (answer !== install) return false;
+    await this.#install();
+    return true;
   }
 
   /** Lists what was found; what can be mended is mended when it is picked. */
   async check(): Promise<void> {
-    await this.applySettings();
+    const options = await this.#options();
     const findings = await vscode.window.withProgress(
       { location: vscode.ProgressLocation.Notification, title: "Checking the set-up", cancellable: true },
-      (_, token) => runCommand<Finding[]>(["doctor", ...this.#study()], { ...this.#options(), token }),
+      (_, token) => runCommand<Finding[]>(["doctor", ...this.#study()], { ...options, token }),
     );
     const icons = { ok: "pass", note: "info", missing: "error" };
     const items = findings.map((finding) => ({
@@ -79,7 +67,7 @@ export class Setup {
   async #mend(finding: Finding): Promise<void> {
     if (finding.state === "ok") return;
     if (finding.fix === "install") {
-      if (await this.ensure()) await this.install();
+      await this.ensure();
     } else if (finding.fix === "settings") {
       await vscode.commands.executeCommand("workbench.action.openSettings", "netwright");
     } else if (finding.fix === "study") {
@@ -91,13 +79,13 @@ export class Setup {
     }
   }
 
-  /** Installs everything now, with progress. */
-  async install(): Promise<void> {
+  async #install(): Promise<void> {
+    const options = await this.#options();
     await vscode.window.withProgress(
       { location: vscode.ProgressLocation.Notification, title: "Netwright", cancellable: true },
       (progress, token) =>
         runCommand(["setup", ...this.#study()], {
-          ...this.#options(),
+          ...options,
           token,
           onObject: (object) => {
             if (object.type !== "setup" || typeof object.what !== "string") return;
@@ -129,7 +117,7 @@ export class Setup {
     if (!data) return;
     const dir = join(folder.uri.fsPath, name);
     await mkdir(folder.uri.fsPath, { recursive: true });
-    const { file } = await runCommand<{ file: string }>(["init", dir, "--data", data], this.#options());
+    const { file } = await runCommand<{ file: string }>(["init", dir, "--data", data], await this.#options());
     this.#log.info(`Made ${file}`);
     await this.#studies.choose(dir);
     await vscode.window.showTextDocument(vscode.Uri.file(file));
@@ -140,9 +128,16 @@ export class Setup {
     return this.#studies.current ? ["--study", this.#studies.current] : [];
   }
 
-  #options() {
+  /** The Python extension's interpreter is the base of an environment that is made now; an engine finds that environment there. */
+  async #options() {
+    const env = childEnvironment();
+    const python = env.NETWRIGHT_PYTHON || (await findInterpreter());
     const cwd = this.#studies.current ?? vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
-    return { program: this.#program, env: process.env, ...(cwd ? { cwd } : {}) };
+    return {
+      program: this.#program,
+      env: python ? { ...env, NETWRIGHT_PYTHON: python } : env,
+      ...(cwd ? { cwd } : {}),
+    };
   }
 }
 
@@ -168,11 +163,6 @@ async function chooseData(): Promise<string | null> {
     openLabel: "Use",
   });
   return file?.[0]?.fsPath ?? null;
-}
-
-function setOrUnset(name: string, value: string | null): void {
-  if (value) process.env[name] = value;
-  else delete process.env[name];
 }
 
 function size(bytes: number): string {

@@ -1,4 +1,5 @@
 /** The studies in the open folders, and the one that is shown. */
+import { basename } from "node:path";
 import * as vscode from "vscode";
 import type { Blocked } from "../../webview/shared/contract.ts";
 
@@ -13,44 +14,57 @@ export interface FoundStudy {
 export class Studies implements vscode.Disposable {
   readonly #memory: vscode.Memento;
   readonly #changed = new vscode.EventEmitter<void>();
-  readonly #watcher: vscode.FileSystemWatcher;
+  readonly #edited = new vscode.EventEmitter<string>();
   readonly #subscriptions: vscode.Disposable[];
-  #found: FoundStudy[] = [];
+  /** Null until the folders have been looked through. */
+  #found: FoundStudy[] | null = null;
+  #refreshing: Promise<void> = Promise.resolve();
   readonly onDidChange = this.#changed.event;
+  /** The `netwright.json` of the study in this folder was edited. */
+  readonly onDidEdit = this.#edited.event;
 
   constructor(memory: vscode.Memento) {
     this.#memory = memory;
-    this.#watcher = vscode.workspace.createFileSystemWatcher(`**/${FILE}`, false, true, false);
+    const watcher = vscode.workspace.createFileSystemWatcher(`**/${FILE}`);
     this.#subscriptions = [
       this.#changed,
-      this.#watcher,
-      this.#watcher.onDidCreate(() => this.refresh()),
-      this.#watcher.onDidDelete(() => this.refresh()),
+      this.#edited,
+      watcher,
+      watcher.onDidCreate(() => this.refresh()),
+      watcher.onDidDelete(() => this.refresh()),
+      watcher.onDidChange((file) => this.#edited.fire(folderOf(file))),
       vscode.workspace.onDidChangeWorkspaceFolders(() => this.refresh()),
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.refresh()),
     ];
   }
 
-  async refresh(): Promise<void> {
-    const files = await vscode.workspace.findFiles(`**/${FILE}`, "**/{node_modules,.venv,dist}/**", 100);
-    this.#found = files
-      // Studies are folders of this machine's file system: the engine is a process here.
-      .filter((file) => file.scheme === "file")
-      .map((file) => vscode.Uri.joinPath(file, "..").fsPath)
-      .sort()
-      .map((dir) => ({ dir, name: vscode.workspace.asRelativePath(dir) }));
-    await vscode.commands.executeCommand("setContext", "netwright.hasStudy", this.current !== null);
-    this.#changed.fire();
+  /** Looks through the folders again. */
+  refresh(): Promise<void> {
+    this.#refreshing = this.#refreshing.then(async () => {
+      this.#found = vscode.workspace.isTrusted ? await findStudies() : [];
+      const keys = { hasStudy: this.current !== null, severalStudies: this.#found.length > 1 };
+      for (const [key, value] of Object.entries(keys)) {
+        await vscode.commands.executeCommand("setContext", `netwright.${key}`, value);
+      }
+      this.#changed.fire();
+    });
+    return this.#refreshing;
+  }
+
+  /** Resolves when the folders have been looked through. */
+  get ready(): Promise<void> {
+    return this.#refreshing;
   }
 
   get all(): readonly FoundStudy[] {
-    return this.#found;
+    return this.#found ?? [];
   }
 
   /** The chosen study, or the only one. */
   get current(): string | null {
     const chosen = this.#memory.get<string>(CHOSEN);
-    if (this.#found.some((study) => study.dir === chosen)) return chosen ?? null;
-    return this.#found.length === 1 ? (this.#found[0]?.dir ?? null) : null;
+    if (this.all.some((study) => study.dir === chosen)) return chosen ?? null;
+    return this.all.length === 1 ? (this.all[0]?.dir ?? null) : null;
   }
 
   async choose(dir: string): Promise<void> {
@@ -62,6 +76,7 @@ export class Studies implements vscode.Disposable {
   get blocked(): Blocked | null {
     if (!vscode.workspace.isTrusted) return { kind: "untrusted" };
     if (!vscode.workspace.workspaceFolders?.length) return { kind: "no-folder" };
+    if (this.#found === null) return { kind: "connecting" };
     if (this.current) return null;
     return this.#found.length === 0 ? { kind: "no-study" } : { kind: "several-studies", studies: [...this.#found] };
   }
@@ -70,3 +85,21 @@ export class Studies implements vscode.Disposable {
     for (const subscription of this.#subscriptions) subscription.dispose();
   }
 }
+
+async function findStudies(): Promise<FoundStudy[]> {
+  const files = await vscode.workspace.findFiles(`**/${FILE}`, "**/{node_modules,.venv,dist}/**", 100);
+  return (
+    files
+      // Studies are folders of this machine's file system: the engine is a process here.
+      .filter((file) => file.scheme === "file")
+      .map(folderOf)
+      .sort()
+      .map((dir) => {
+        const name = vscode.workspace.asRelativePath(dir);
+        // A folder that is open itself has no path within one.
+        return { dir, name: name === dir ? basename(dir) : name };
+      })
+  );
+}
+
+const folderOf = (file: vscode.Uri) => vscode.Uri.joinPath(file, "..").fsPath;

@@ -13,6 +13,7 @@ import { Workbench } from "./workbench.ts";
 const SETTINGS = {
   "workbench.startupEditor": "none",
   "workbench.enableExperiments": false,
+  "workbench.secondarySideBar.defaultVisibility": "hidden",
   "chat.disableAIFeatures": true,
   "extensions.autoUpdate": false,
   "extensions.autoCheckUpdates": false,

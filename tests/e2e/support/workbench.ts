@@ -196,7 +196,7 @@ abstract class WebviewFrame {
     const frame = await this.frame();
     await frame.evaluate(axe);
     return frame.evaluate(async (root) => {
-      const { axe } = window as unknown as {
+      const { axe } = globalThis as unknown as {
         axe: { run(root: string): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
       };
       const { violations } = await axe.run(root);
@@ -224,6 +224,8 @@ export class Panel extends WebviewFrame {
   }
 
   async text(): Promise<string> {
+    // As it is laid out: what is hidden is not said.
+    // biome-ignore lint/performance/useDomNodeTextContent: words of hidden elements do not count
     return (await this.find(this.root)).innerText();
   }
 }
