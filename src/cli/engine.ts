@@ -9,8 +9,7 @@ import type { Context } from "./context.ts";
 export async function withEngine<T>(context: Context, ask: (engine: EngineClient) => Promise<T>): Promise<T> {
   // Opening the study here tells a missing or broken one before any process is started.
   const { dir } = context.study();
-  const program = join(installation, "dist", "engine.js");
-  const engine = await EngineClient.open({ dir, program, env: process.env }, context.signal);
+  const engine = await EngineClient.open({ dir, program: join(installation, "dist", "engine.js") }, context.signal);
   try {
     engine.on(DidHappen, context.emit);
     return await ask(engine);

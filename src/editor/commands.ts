@@ -69,7 +69,7 @@ export function pageActions(context: CommandContext): PageActions {
 }
 
 function commandTable(context: CommandContext): Record<string, (target?: Target) => Promise<unknown> | unknown> {
-  const { session, studies, setup, log } = context;
+  const { studies, setup, log } = context;
   return {
     newStudy: () => setup.newStudy(),
     openFolder: () => vscode.commands.executeCommand("vscode.openFolder"),

@@ -21,8 +21,8 @@ export interface EngineOptions {
   dir: string;
   /** The engine's program: dist/engine.js. */
   program: string;
-  /** The environment of an engine that is started. */
-  env: NodeJS.ProcessEnv;
+  /** The environment of an engine that is started; this process's unless given. */
+  env?: NodeJS.ProcessEnv;
 }
 
 export class EngineClient {
@@ -152,7 +152,7 @@ async function start(options: EngineOptions, signal: AbortSignal): Promise<Engin
   const child = spawn(process.execPath, [options.program, options.dir], {
     detached: true,
     stdio: ["ignore", log, log, "pipe"],
-    env: { ...options.env, ELECTRON_RUN_AS_NODE: "1" },
+    env: { ...(options.env ?? process.env), ELECTRON_RUN_AS_NODE: "1" },
     windowsHide: true,
   });
   closeSync(log);
