@@ -1,14 +1,12 @@
 /**
  * The fixed frame of a candidate: what every net shares under the contract (LEMUR: `supported_hyperparameters`, `Net.train_setup`,
- * `Net.learn`). The designer never writes it: the answer is prefilled with HEAD and ends where TAIL begins. That saves a third
- * of the tokens and removes a whole class of mistakes.
+ * `Net.learn`). The designer never writes it: `complete` adds it. That saves a third of the tokens and removes a
+ * whole class of mistakes.
  */
 
 export const IMPORTS = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n";
 
 const HYPERPARAMETERS = 'def supported_hyperparameters():\n    return {"lr", "momentum", "dropout"}\n';
-
-export const HEAD = `${IMPORTS}\n\n${HYPERPARAMETERS}`;
 
 const METHODS = {
   train_setup: `    def train_setup(self, prm):
@@ -81,31 +79,50 @@ export function architecture(code: string): string {
   return `${tidy(lines.join("\n"))}\n`;
 }
 
-/** Adds whatever of the frame a module lacks. The module must have a class `Net`. */
+/**
+ * The module that a designer's code amounts to: only its imports, definitions and constants (small models add example calls), class Net
+ * last, and whatever of the frame it lacks. The code must have a class `Net`.
+ */
 export function complete(code: string): string {
-  let body = tidy(code);
-  const missing = IMPORTS.trimEnd()
-    .split("\n")
-    .filter((line) => !body.split("\n").includes(line));
-  const preamble: string[] = [];
-  if (missing.length > 0) preamble.push(missing.join("\n"));
-  if (!/^def\s+supported_hyperparameters\b/m.test(body)) {
-    if (missing.length > 0) preamble.push(HYPERPARAMETERS.trimEnd());
-    else body = afterImports(body, HYPERPARAMETERS.trimEnd());
+  const imports: string[] = IMPORTS.trimEnd().split("\n");
+  const definitions: string[] = [];
+  let net = "";
+  const lines = qualified(tidy(code)).split("\n");
+  for (let at = 0; at < lines.length; ) {
+    const line = lines[at] ?? "";
+    const { end } = block(lines, at);
+    const text = lines.slice(at, end).join("\n");
+    at = end;
+    if (/^(import|from)\s/.test(line)) imports.push(...(imports.includes(text) ? [] : [text]));
+    else if (/^class\s+Net\b/.test(line)) net = text;
+    else if (/^(class|def|async\s+def)\s/.test(line) || isConstant(text)) definitions.push(text);
+    else if (/^@/.test(line)) {
+      const decorated = block(lines, at);
+      definitions.push([text, ...lines.slice(at, decorated.end)].join("\n"));
+      at = decorated.end;
+    }
   }
-  const lines = [...preamble, body].join("\n\n\n").split("\n");
+  if (!definitions.some((text) => /^def\s+supported_hyperparameters\b/.test(text)))
+    definitions.unshift(HYPERPARAMETERS.trimEnd());
   for (const [name, source] of Object.entries(METHODS)) {
-    const net = classSpan(lines, "Net");
-    if (net && !methodSpan(lines, net, name)) lines.splice(net.end, 0, "", ...source.trimEnd().split("\n"));
+    if (!new RegExp(`^\\s+def\\s+${name}\\b`, "m").test(net)) net += `\n\n${source.trimEnd()}`;
   }
-  return `${tidy(lines.join("\n"))}\n`;
+  return `${[imports.join("\n"), ...definitions, net].join("\n\n\n")}\n`;
 }
 
-function afterImports(code: string, text: string): string {
-  const lines = code.split("\n");
-  const last = lines.findLastIndex((line) => /^(import|from)\s/.test(line));
-  lines.splice(last + 1, 0, "", "", text, "");
-  return lines.join("\n");
+/** `WIDTHS = [16, 32]`: an assignment that calls nothing. */
+const isConstant = (text: string): boolean => /^\w+\s*(:[^=]*)?=[^=]/.test(text) && !/\w\(/.test(text);
+
+/** Layers that small models call by their bare names. */
+const LAYERS =
+  /(?<![\w.])(?=(?:Conv2d|Linear|(?:Batch|Group|Instance)Norm(?:2d)?|(?:Adaptive)?(?:Avg|Max)Pool2d|Dropout(?:2d)?|Flatten|Identity|Sequential|ModuleList|ReLU6?|SiLU|GELU|LeakyReLU|Hardswish|ELU|PReLU|Mish|Sigmoid|Tanh|Softplus|Hardsigmoid)\()/g;
+
+/** `Mish()` written as `nn.Mish()`, unless the module says what it means by it. */
+function qualified(code: string): string {
+  return code.replace(LAYERS, (_, at: number) => {
+    const name = /\w+/.exec(code.slice(at))?.[0] ?? "";
+    return new RegExp(`^\\s*class\\s+${name}\\b|import.*\\b${name}\\b`, "m").test(code) ? "" : "nn.";
+  });
 }
 
 /** No trailing blanks, at most two blank lines in a row, none at either end. */

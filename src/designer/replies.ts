@@ -6,15 +6,40 @@ import { classSpan, complete, methodSpan } from "./frame.ts";
 export type Reading = { code: string } | { failure: Failure };
 
 /**
- * The module that a reply amounts to, with the fixed frame added. In delta mode the reply is a unified diff on `parent`, or a
- * whole module, which is taken as it is.
+ * The module that a reply amounts to, with the fixed frame added. `base` is what the reply builds on: the parent in delta mode, the
+ * module under repair in a repair; null for a first whole-file design. On a base, a reply may be a whole module, single classes that
+ * take the place of the base's, or (in delta mode) a unified diff.
  */
-export function readReply(reply: Reply, mode: DesignMode, parent: string | null): Reading {
+export function readReply(reply: Reply, mode: DesignMode, base: string | null): Reading {
   const texts = fences(reply.text);
   const module = texts.map(renameNet).findLast((text) => classSpan(text.split("\n"), "Net") !== null);
   if (module !== undefined && !isDiff(module)) return readModule(module, reply);
-  if (mode === "delta" && parent !== null) return readDiff(texts, parent, reply);
-  return noCode(`no class Net in the reply${cutOff(reply)}; it begins: ${excerpt(reply.text)}`);
+  const diff = texts.findLast(isDiff);
+  if (mode === "delta" && base !== null && diff !== undefined) return readDiff(diff, base, reply);
+  const classes = texts.findLast((text) => /^class\s+\w/m.test(text));
+  if (base !== null && classes !== undefined && reply.finish === "stop")
+    return { code: complete(replaceClasses(base, classes)) };
+  const wanted = mode === "delta" ? "neither a unified diff nor a class" : "no class Net";
+  return noCode(`${wanted} in the reply${cutOff(reply)}; it begins: ${excerpt(reply.text)}`);
+}
+
+/** `code` with each class of `text` in the place of the class of its name, or before Net when it is new. */
+function replaceClasses(code: string, text: string): string {
+  let lines = code.split("\n");
+  const source = text.split("\n");
+  for (const match of text.matchAll(/^class\s+(\w+)/gm)) {
+    const name = match[1] ?? "";
+    const span = classSpan(source, name);
+    if (!span) continue;
+    const old = classSpan(lines, name);
+    const written = source.slice(span.start, span.end);
+    const at = old ?? {
+      start: classSpan(lines, "Net")?.start ?? lines.length,
+      end: classSpan(lines, "Net")?.start ?? lines.length,
+    };
+    lines = [...lines.slice(0, at.start), ...written, ...(old ? [] : ["", ""]), ...lines.slice(at.end)];
+  }
+  return lines.join("\n");
 }
 
 function readModule(module: string, reply: Reply): Reading {
@@ -30,13 +55,7 @@ function readModule(module: string, reply: Reply): Reading {
   return { code: complete(lines.join("\n")) };
 }
 
-function readDiff(texts: readonly string[], parent: string, reply: Reply): Reading {
-  const diff = texts.findLast(isDiff);
-  if (diff === undefined) {
-    return noCode(
-      `neither a unified diff nor a class Net in the reply${cutOff(reply)}; it begins: ${excerpt(reply.text)}`,
-    );
-  }
+function readDiff(diff: string, parent: string, reply: Reply): Reading {
   const applied = applyDiff(parent, diff);
   if ("problem" in applied) return noCode(`the diff does not apply: ${applied.problem}${cutOff(reply)}`);
   return { code: complete(applied.text) };

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { HEAD } from "../../src/designer/frame.ts";
 import { fences, readReply } from "../../src/designer/replies.ts";
 import type { Reply } from "../../src/study/types.ts";
+
+const HEAD = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n";
 
 const reply = (text: string, finish: Reply["finish"] = "stop"): Reply => ({
   text,
@@ -71,9 +72,39 @@ describe("a whole-file reply", () => {
     expect(module).not.toContain("TinyNet");
   });
 
-  it("adds the methods to Net even when another class follows it", () => {
+  it("puts Net after the blocks it is built of, with the methods in it", () => {
     const module = code(`${NET}\n\nclass Block(nn.Module):\n    def forward(self, x):\n        return x\n`);
-    expect(module.indexOf("def learn")).toBeLessThan(module.indexOf("class Block"));
+    expect(module.indexOf("class Block")).toBeLessThan(module.indexOf("class Net"));
+    expect(module.indexOf("def learn")).toBeGreaterThan(module.indexOf("class Net"));
+  });
+
+  it("loses its example calls, and keeps its own imports, helpers and constants", () => {
+    const module = code(
+      `import math\nWIDTHS = [8,\n    16,\n]\n\n\n@torch.jit.ignore\ndef scale(x):\n    return x\n\n\n${NET}\n\n# Example usage:\nimport torch\nnet = Net((1, 3, 32, 32), (10,), {}, None)\nprint(net)\nif __name__ == "__main__":\n    main()\n`,
+    );
+    for (const part of [
+      "import math\n",
+      "WIDTHS = [8,\n    16,\n]\n",
+      "@torch.jit.ignore\ndef scale(x):\n    return x\n",
+    ])
+      expect(module).toContain(part);
+    for (const part of ["net = Net", "print", "__main__", "Example"]) expect(module).not.toContain(part);
+    expect(module.match(/^import torch$/gm)).toHaveLength(1);
+  });
+
+  it("may call layers by their bare names", () => {
+    const module = code(
+      NET.replace("nn.Linear(", "Linear(").replace(
+        "device\n",
+        "device\n        self.act = Mish()\n        self.b = Swish()\n",
+      ),
+    );
+    expect(module).toContain("= nn.Linear(");
+    expect(module).toContain("= nn.Mish()");
+    expect(module).toContain("= Swish()");
+    expect(
+      code(`class Mish(nn.Module):\n    pass\n\n\n${NET.replace("device\n", "device\n        self.act = Mish()\n")}`),
+    ).toContain("= Mish()");
   });
 
   it("survives being cut off after Net is finished, and says so when it is not", () => {
@@ -108,6 +139,19 @@ describe("a delta reply", () => {
   it("may be a whole module instead", () => {
     const other = NET.replace("x.mean", "x.amax");
     expect(readReply(reply(`\`\`\`python\n${other}\`\`\``), "delta", parent)).toEqual({ code: code(other) });
+  });
+
+  it("may be single classes, which take the place of the parent's or come before Net", () => {
+    const gate = "class Gate(nn.Module):\n    def forward(self, x):\n        return x\n";
+    const once = readReply(reply(`\`\`\`python\n${gate}\`\`\``), "delta", parent);
+    if (!("code" in once)) throw new Error(once.failure.message);
+    expect(once.code.indexOf("class Gate")).toBeLessThan(once.code.indexOf("class Net"));
+    const twice = readReply(
+      reply(`\`\`\`python\n${gate.replace("return x", "return 2 * x")}\`\`\``),
+      "delta",
+      once.code,
+    );
+    expect(twice).toEqual({ code: once.code.replace("        return x\n", "        return 2 * x\n") });
   });
 
   it("that fits nowhere or changes nothing says so", () => {
