@@ -49,8 +49,13 @@ function readModule(module: string, reply: Reply): Reading {
   const net = classSpan(lines, "Net");
   const forward = net && methodSpan(lines, net, "forward");
   if (!forward) return noCode(`class Net has no forward method${cutOff(reply)}`);
-  if (reply.finish === "length" && !lines.slice(forward.start, forward.end).some((line) => /^\s*return\b/.test(line))) {
-    return noCode(`Net.forward is unfinished${cutOff(reply)}`);
+  if (reply.finish === "length") {
+    const last = lines.findLast((line) => /^class\s+\w/.test(line))?.match(/\w+/g)?.[1] ?? "Net";
+    const span = classSpan(lines, last);
+    const method = span && methodSpan(lines, span, "forward");
+    if (!method || !lines.slice(method.start, method.end).some((line) => /^\s*return\b/.test(line))) {
+      return noCode(`class ${last} is unfinished${cutOff(reply)}`);
+    }
   }
   return { code: complete(lines.join("\n")) };
 }

@@ -110,8 +110,16 @@ describe("a whole-file reply", () => {
   it("survives being cut off after Net is finished, and says so when it is not", () => {
     expect(code(`\`\`\`python\n${NET}\n`, "length")).toContain("def learn");
     const half = NET.slice(0, NET.indexOf("return") - 1);
-    const read = readReply(reply(`\`\`\`python\n${half}`, "length"), "full", null);
-    expect(read).toMatchObject({ failure: { outcome: "no-code", message: expect.stringContaining("99 tokens") } });
+    const block =
+      "class Block(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.a = nn.Conv2d(1, 1, 1)\n";
+    for (const [text, name] of [
+      [half, "Net"],
+      [`${NET}\n\n${block}        self.b = nn.Co`, "Block"],
+    ] as const) {
+      const read = readReply(reply(`\`\`\`python\n${text}`, "length"), "full", null);
+      expect(read).toMatchObject({ failure: { outcome: "no-code", message: expect.stringMatching(/99 tokens/) } });
+      expect(read).toMatchObject({ failure: { message: expect.stringContaining(name) } });
+    }
   });
 
   it("without a net is no-code, and says what it begins with", () => {
