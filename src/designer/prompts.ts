@@ -121,7 +121,7 @@ Rules:
 - in_shape is (batch, ${channels}, ${height}, ${width}), out_shape is (${classes},). forward takes x of shape (batch, ${channels}, ${height}, ${width}) and returns logits of shape (batch, ${classes}).
 - A Block(cin, cout, stride) takes cin channels and returns exactly cout channels; stride 1 keeps height and width, stride 2 halves them.
 - Convolutions keep the size: padding is half the kernel size. Give every layer the channels that really arrive there.
-- __init__ makes every layer, each under a name of its own; forward uses only its input and self, and joins tensors with torch.cat([a, b], 1).
+- __init__ makes every layer, each under a name of its own; forward uses only its input and self.
 - Fewer than ${count(parameterLimit)} parameters. A conv k x k from a to b channels has a * b * k * k.
 - torch, nn and F are imported. Training code is added afterwards: write the classes only, no comments.`,
   };

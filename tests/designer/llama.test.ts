@@ -176,6 +176,16 @@ describe.skipIf(GGUF === null)("a real embedded model", () => {
     expect((await other).text.startsWith(PROMPT.prefill)).toBe(true);
   });
 
+  it("ends what is under way when it closes", async () => {
+    const mine = await openLlama({ ...options, parallel: 1 }, quiet, quiet, never);
+    let closed: Promise<void> | null = null;
+    const answer = mine.generate(PROMPT, SAMPLING, never, () => {
+      closed ??= mine.close();
+    });
+    await expect(answer).rejects.toMatchObject({ name: "AbortError" });
+    await closed;
+  });
+
   it("answers differently with an adapter", async () => {
     const folder = mkdtempSync(join(tmpdir(), "netwright-adapter-"));
     const adapter = join(folder, "adapter.gguf");

@@ -183,7 +183,11 @@ class Running {
       `The embedded model's process ended (${how}).${hint} It starts again with the next question.${tail ? `\nIts last words:\n${tail}` : ""}`,
     );
     whileLoading(this.#ended);
-    for (const question of this.#questions.values()) question.reject(this.#ended);
+    this.#rejectAll(this.#ended);
+  }
+
+  #rejectAll(error: Error): void {
+    for (const question of this.#questions.values()) question.reject(error);
     this.#questions.clear();
   }
 
@@ -212,8 +216,9 @@ class Running {
     }
   }
 
-  /** Ends the process and waits until it is gone. */
+  /** Ends the process, and with an AbortError what it was asked, and waits until it is gone. */
   async stop(): Promise<void> {
+    this.#rejectAll(new DOMException("The designer was closed", "AbortError"));
     if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.#child.pid === undefined) return;
     const gone = new Promise<void>((resolve) => this.#child.once("exit", () => resolve()));
     this.#child.kill("SIGKILL");
