@@ -100,6 +100,7 @@ function planCandidates(loop: Loop, cycle: { cycle: number; mode: DesignMode; pl
       mode: cycle.mode,
       parameterLimit: config.limits.parameters,
       recent: ideas.slice(-REMEMBERED_IDEAS),
+      parent: parent ? store.code(parent.id) : null,
     });
     ideas.push(idea);
     store.addCandidate({
@@ -225,7 +226,8 @@ async function ask(
   const reply = await designer.generate(prompt, sampling, signal, (piece) =>
     emit({ type: "text", id: work.id, piece }),
   );
-  const read = readReply(reply, work.mode, input.parent?.code ?? null);
+  // A repair builds on the module that failed.
+  const read = readReply(reply, work.mode, first?.code ?? input.parent?.code ?? null);
   store.addAttempt(work.id, {
     number,
     prompt,

@@ -1,0 +1,107 @@
+/** A server that speaks Ollama's protocol and answers from a script: what a real model writes cannot be foreseen. */
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+
+export const SCRIPTED_MODEL = "scripted-coder:1b";
+
+export interface Scripted {
+  host: string;
+  /** What it was asked, in order. */
+  asked: string[];
+  close(): void;
+}
+
+/** `answer` gets the conversation's text and the number of the question, from 0; null: no answer ever. */
+export async function scriptedOllama(
+  answer: (text: string, question: number) => string | null,
+  delay = 0,
+): Promise<Scripted> {
+  const asked: string[] = [];
+  const server = createServer(async (request, response) => {
+    const send = (value: unknown) => response.write(`${JSON.stringify(value)}\n`);
+    response.setHeader("Content-Type", request.url === "/api/chat" ? "application/x-ndjson" : "application/json");
+    const model = {
+      name: SCRIPTED_MODEL,
+      model: SCRIPTED_MODEL,
+      size: 1e9,
+      details: { parameter_size: "1B", quantization_level: "Q4_0" },
+    };
+    if (request.url === "/api/tags" || request.url === "/api/ps") send({ models: [model] });
+    else if (request.url === "/api/version") send({ version: "0.17.4" });
+    else if (request.url === "/api/chat") {
+      const { messages = [] } = (await body(request)) as { messages?: { content: string }[] };
+      if (messages.length > 0) {
+        const text = messages.map(({ content }) => content).join("\n");
+        const reply = answer(text, asked.push(text) - 1);
+        if (reply === null) return;
+        for (const line of reply.split(/(?<=\n)/)) {
+          if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));
+          send({ model: SCRIPTED_MODEL, message: { role: "assistant", content: line }, done: false });
+        }
+      }
+      send({
+        model: SCRIPTED_MODEL,
+        message: { role: "assistant", content: "" },
+        done: true,
+        done_reason: "stop",
+        prompt_eval_count: 10,
+        eval_count: 20,
+      });
+    } else response.statusCode = 404;
+    response.end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    host: `http://127.0.0.1:${port}`,
+    asked,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+async function body(request: IncomingMessage): Promise<unknown> {
+  let text = "";
+  for await (const chunk of request) text += chunk;
+  return JSON.parse(text);
+}
+
+/** A whole answer: a small net of one hidden width, with its mistake if any. */
+export function netReply(width: number, forward = "return self.head(F.relu(self.conv(x)).mean((2, 3)))"): string {
+  return `\`\`\`python
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+def supported_hyperparameters():
+    return {"lr", "momentum", "dropout"}
+
+
+class Net(nn.Module):
+    def __init__(self, in_shape, out_shape, prm, device):
+        super().__init__()
+        self.device = device
+        self.conv = nn.Conv2d(in_shape[1], ${width}, 5, stride=4, padding=2)
+        self.head = nn.Linear(${width}, out_shape[0])
+
+    def forward(self, x):
+        ${forward}
+
+    def train_setup(self, prm):
+        self.to(self.device)
+        self.criterion = nn.CrossEntropyLoss()
+        self.optimizer = torch.optim.SGD(self.parameters(), lr=prm["lr"], momentum=prm["momentum"])
+
+    def learn(self, train_data):
+        self.train()
+        for inputs, labels in train_data:
+            self.optimizer.zero_grad()
+            loss = self.criterion(self(inputs), labels)
+            loss.backward()
+            self.optimizer.step()
+\`\`\`
+`;
+}
