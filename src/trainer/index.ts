@@ -234,6 +234,10 @@ function environment(packageDir: string, threads: number | null): NodeJS.Process
     // Spinning threads make everything else on the machine ten times slower.
     OMP_WAIT_POLICY: "PASSIVE",
     ...(threads === null ? {} : { OMP_NUM_THREADS: String(threads) }),
+    // Freed activations stay with the process instead of being faulted in anew each step: a sixth of a step's time (glibc).
+    MALLOC_MMAP_THRESHOLD_: String(32 << 20),
+    MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
+    MALLOC_TOP_PAD_: String(64 << 20),
     // numpy's own pool must not exist when the worker forks; on this processor PyTorch does not use that library.
     ...(process.arch === "x64" ? { OPENBLAS_NUM_THREADS: "1" } : {}),
     // Asking whether there is a GPU must not initialise it, for the same reason.
