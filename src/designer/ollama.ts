@@ -28,8 +28,8 @@ export interface LocalModel {
 }
 
 /**
- * Where Ollama is: `host`, else OLLAMA_HOST, else this machine. Takes what OLLAMA_HOST takes: host, host:port, :port, a URL; 0.0.0.0 and ::,
- * which a server listens on, mean this machine to a client.
+ * Where Ollama is: `host`, else OLLAMA_HOST, else this machine. Takes what OLLAMA_HOST takes: host, host:port, :port, a URL; 0.0.0.0
+ * and ::, which a server listens on, mean this machine to a client.
  * @throws UserError "ollama-host-invalid"
  */
 export function ollamaAddress(host: string | null, environment: NodeJS.ProcessEnv = process.env): string {
@@ -217,8 +217,8 @@ const UNASKABLE = /embed|bge-|minilm|rerank|(?:^|[:/-])(?:base|text)(?:$|[:-])|s
 const LARGEST_UNASKED = 10e9;
 
 /**
- * The model taken when none is named: one for coding ("coder", "code", "codestral", "devstral" in its name), neither an embedding nor a base model, of
- * at most 10 GB and half of the memory here; of several the largest, then by name. Null when there is none.
+ * The model taken when none is named: one for coding ("coder", "code", "codestral", "devstral" in its name), neither an embedding nor
+ * a base model, of at most 10 GB and half of the memory here; of several the largest, then by name. Null when there is none.
  */
 export function suitableModel(models: LocalModel[], memory: number = totalmem()): LocalModel | null {
   const limit = Math.min(LARGEST_UNASKED, memory / 2);

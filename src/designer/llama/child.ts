@@ -2,8 +2,8 @@
  * The embedded model's process: llama.cpp loads the model once and answers several questions in one batch. It speaks the messages of
  * messages.ts with the process that forked it, and dies with it.
  *
- * A question asked alone has the same answer each time under the same seed. Questions that are answered at once share a batch, whose size changes
- * the rounding of sums: their answers are as good, but under the same seed they may part from those given alone.
+ * A question asked alone has the same answer each time under the same seed. Questions that are answered at once share a batch, whose
+ * size changes the rounding of sums: their answers are as good, but under the same seed they may part from those given alone.
  */
 import { randomUUID } from "node:crypto";
 import { rm } from "node:fs/promises";

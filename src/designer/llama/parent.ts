@@ -1,4 +1,4 @@
-/** The embedded provider: a Designer whose model runs in a process of its own, so that its crash, or its memory, costs no more than itself. */
+/** The embedded provider: a Designer whose model runs in a process of its own, whose crash costs no more than itself. */
 import { type ChildProcess, fork } from "node:child_process";
 import { stat } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -27,7 +27,8 @@ interface Question {
 
 /**
  * Loads the model.
- * @throws UserError "designer-memory", "designer-platform", "designer-load", "designer-crashed", "model-unreadable", "adapter-unreadable"; AbortError.
+ * @throws UserError "designer-memory", "designer-platform", "designer-load", "designer-crashed", "model-unreadable",
+ * "adapter-unreadable"; AbortError.
  */
 export async function openLlama(
   options: LlamaOptions,
