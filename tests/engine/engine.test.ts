@@ -153,10 +153,9 @@ withWorker(
 );
 
 withWorker("delta mode applies the diff to its parent", { timeout: 300_000 }, async () => {
-  const server = await scripted((text) => {
-    const line = /^ +self\.\w+ = nn\.Linear\(.*$/m.exec(text)?.[0] ?? "";
-    return `@@\n-${line}\n+${line.replace("nn.Linear(", "nn.Linear(").trimEnd()}  # kept\n\`\`\`\n`;
-  });
+  // A fence of its own, with a diff that adds nothing but a comment to the parent's last line.
+  const line = "            self.optimizer.step()";
+  const server = await scripted(() => `\`\`\`\n\n\`\`\`diff\n@@\n-${line}\n+${line}  # kept\n\`\`\`\n`);
   const dir = makeStudy(server.host, {
     designer: { provider: "ollama", model: "scripted-coder:1b", host: server.host, mode: "delta", repair: false },
   });
