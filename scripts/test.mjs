@@ -15,6 +15,8 @@ const env = {
   ...process.env,
   PATH: [bin, dirname(modernNode()), process.env.PATH].join(delimiter),
   NETWRIGHT_TEST_PYTHON: python,
+  // The worker runs in the same environment.
+  NETWRIGHT_WORKER_PYTHON: python,
   // Spinning threads of two processes on the same cores slow each other down tenfold.
   OMP_WAIT_POLICY: "PASSIVE",
 };
