@@ -1,116 +1,59 @@
 /**
  * Ideas: what each candidate is asked to be. A small model left to itself writes the same net again and again; an idea drawn from a
- * grammar of families, stages, widths, activations, norms, downsamplings and heads makes candidates differ, and has only sizes that fit
+ * grammar of ingredients, stages, widths, activations, norms, downsamplings and heads makes candidates differ, and has only sizes that fit
  * the parameter limit.
  */
 
 import { architecture } from "./frame.ts";
 
-/** Cost of a block in weights (biases and norms left out) as a function of its channels. */
-type Weights = (cin: number, cout: number) => number;
-
-interface Family {
-  name: string;
-  /** What one block computes, from cin channels at its input to cout at its output, in words close to its code. */
-  block: string;
-  weights: Weights;
-}
-
-export const FAMILIES: readonly Family[] = [
-  {
-    name: "plain",
-    block: "conv1 3x3 cin to cout with stride, norm1, act, conv2 3x3 cout to cout, norm2",
-    weights: (i, o) => 9 * i * o + 9 * o * o,
-  },
-  {
-    name: "pre-activation",
-    block: "norm1 of cin, act, conv1 3x3 cin to cout with stride, norm2 of cout, act, conv2 3x3 cout to cout",
-    weights: (i, o) => 9 * i * o + 9 * o * o,
-  },
-  {
-    name: "bottleneck",
-    block:
-      "mid = cout // 2; conv1 1x1 cin to mid, norm1 of mid, act, conv2 3x3 mid to mid with stride, norm2 of mid, act, conv3 1x1 mid to cout, norm3 of cout",
-    weights: (i, o) => (i * o) / 2 + (9 * o * o) / 4 + (o * o) / 2,
-  },
+/** What a block may be made of. Two of them make a brief; how they come together is the designer's. */
+export const INGREDIENTS: readonly { name: string; what: string }[] = [
+  { name: "two convolutions", what: "two 3x3 layers in a row" },
+  { name: "bottleneck", what: "a 1x1 layer to fewer channels, a 3x3 layer there, and a 1x1 layer back" },
   {
     name: "inverted bottleneck",
-    block:
-      "mid = 2 * cin; conv1 1x1 cin to mid, norm1 of mid, act, conv2 3x3 mid to mid with stride and groups=mid, norm2 of mid, act, conv3 1x1 mid to cout, norm3 of cout",
-    weights: (i, o) => 2 * i * i + 18 * i + 2 * i * o,
+    what: "a 1x1 layer to twice the channels, a depthwise 3x3 layer there (groups = its channels), and a 1x1 layer to cout",
+  },
+  { name: "separable", what: "a depthwise 3x3 layer (groups = its channels) followed by a 1x1 layer" },
+  { name: "large kernel", what: "a depthwise 7x7 layer (groups = its channels)" },
+  {
+    name: "channel gate",
+    what: "a channel gate: the mean over height and width (keepdim) through two 1x1 nn.Conv2d and a sigmoid, multiplied with the features",
   },
   {
-    name: "separable",
-    block: "conv1 3x3 cin to cin with stride and groups=cin, norm1 of cin, act, conv2 1x1 cin to cout, norm2 of cout",
-    weights: (i, o) => 9 * i + i * o,
+    name: "spatial gate",
+    what: "a spatial gate: a 7x7 nn.Conv2d to 1 channel and a sigmoid, multiplied with the features",
   },
-  {
-    name: "squeeze-and-excite",
-    block:
-      "conv1 3x3 cin to cout with stride, norm1, act, conv2 3x3 cout to cout, norm2; then multiply by the gate torch.sigmoid(fc2(act(fc1(pool(y))))), where pool is nn.AdaptiveAvgPool2d(1), fc1 a 1x1 conv cout to cout // 4 and fc2 a 1x1 conv cout // 4 to cout",
-    weights: (i, o) => 9 * i * o + 9.5 * o * o,
-  },
-  {
-    name: "large-kernel",
-    block:
-      "conv1 7x7 cin to cin with padding=3, stride and groups=cin, norm1 of cin, conv2 1x1 cin to 2 * cin, act, conv3 1x1 2 * cin to cout, norm2 of cout",
-    weights: (i, o) => 49 * i + 2 * i * i + 2 * i * o,
-  },
-  {
-    name: "two-branch",
-    block:
-      "half = cout // 2; a = conv1 of x: 3x3 cin to half with stride; b = conv2 of x: 5x5 cin to half with padding=2 and stride; y = torch.cat([a, b], 1), norm1 of cout, act, conv3 1x1 cout to cout, norm2 of cout",
-    weights: (i, o) => 17 * i * o + o * o,
-  },
-  {
-    name: "fire",
-    block:
-      "squeeze = cout // 4; s = act of conv1 1x1 cin to squeeze with stride; a = conv2 of s: 1x1 squeeze to cout // 2; b = conv3 of s: 3x3 squeeze to cout // 2; y = torch.cat([a, b], 1), norm1 of cout",
-    weights: (i, o) => (i * o) / 4 + (10 * o * o) / 8,
-  },
-  {
-    name: "grouped",
-    block:
-      "conv1 1x1 cin to cout, norm1, act, conv2 3x3 cout to cout with stride and groups=4, norm2, act, conv3 1x1 cout to cout, norm3",
-    weights: (i, o) => i * o + (9 * o * o) / 4 + o * o,
-  },
+  { name: "two branches", what: "a 3x3 branch and a 5x5 branch, each to half of cout, concatenated" },
+  { name: "summed branches", what: "a 1x1 branch and a 3x3 branch, both to cout, added" },
+  { name: "pooling branch", what: "a branch of nn.MaxPool2d(3, stride, 1) and a 1x1 layer" },
+  { name: "grouped", what: "a 3x3 layer with groups=4" },
+  { name: "dilated", what: "a 3x3 layer with dilation=2, added to its own input" },
   {
     name: "dense",
-    block:
-      "half = cout // 2; a = act of norm1 of conv1 of x: 3x3 cin to half with stride; b = norm2 of conv2 of a: 3x3 half to half; y = torch.cat([a, b], 1)",
-    weights: (i, o) => 4.5 * i * o + 2.25 * o * o,
-  },
-  {
-    name: "gated",
-    block:
-      "conv1 3x3 cin to 2 * cout with stride, norm1 of 2 * cout; a, b = y.chunk(2, 1); y = act(a) * torch.sigmoid(b)",
-    weights: (i, o) => 18 * i * o,
-  },
-  {
-    name: "dilated",
-    block:
-      "a = act of norm1 of conv1 of x: 3x3 cin to cout with stride; b = norm2 of conv2 of a: 3x3 cout to cout with dilation=2 and padding=2; y = a + b",
-    weights: (i, o) => 9 * i * o + 9 * o * o,
+    what: "the outputs of two layers of cout // 2 channels each, the second fed by the first, concatenated",
   },
   {
     name: "split",
-    block:
-      "conv1 1x1 cin to cout with stride, norm1, act; a, b = y.chunk(2, 1); b = act of norm2 of conv2 of b: 3x3 cout // 2 to cout // 2; y = torch.cat([a, b], 1), conv3 1x1 cout to cout, norm3",
-    weights: (i, o) => i * o + 3.25 * o * o,
+    what: "the features chunked into two halves along the channels, one half through a 3x3 layer, concatenated again",
+  },
+  { name: "gated", what: "a gated unit: a layer to 2 * cout channels, chunked into a and b, a * torch.sigmoid(b)" },
+  {
+    name: "squeeze",
+    what: "a 1x1 layer to cout // 4 channels, expanded again by a 1x1 layer and a 3x3 layer side by side",
   },
   {
-    name: "factorised",
-    block:
-      "conv1 (3, 1) cin to cout with padding=(1, 0) and stride, norm1, act, conv2 (1, 3) cout to cout with padding=(0, 1), norm2",
-    weights: (i, o) => 3 * i * o + 3 * o * o,
+    name: "multi-scale",
+    what: "a path at half the size (F.avg_pool2d by 2, a layer, F.interpolate to the other path's size) added",
   },
   {
-    name: "pooled",
-    block:
-      "half = cout // 2; a = conv1 of x: 3x3 cin to half with stride; b = conv2 1x1 cin to half of pool, where pool is nn.MaxPool2d(3, stride, 1) of x; y = torch.cat([a, b], 1), norm1 of cout, act, conv3 3x3 cout to cout, norm2 of cout",
-    weights: (i, o) => 5 * i * o + 9 * o * o,
+    name: "scaled",
+    what: "a learned nn.Parameter per channel, of shape (1, cout, 1, 1), that multiplies the features",
   },
 ];
+
+/** Weights of two plain 3x3 convolutions: what blocks cost on average, whatever their ingredients. */
+const blockWeights = (cin: number, cout: number): number => 9 * cin * cout + 9 * cout * cout;
 
 const ACTIVATIONS = [
   "nn.ReLU()",
@@ -125,7 +68,7 @@ const ACTIVATIONS = [
 const NORMS: readonly ((channels: string | number) => string)[] = [
   (c) => `nn.BatchNorm2d(${c})`,
   (c) => `nn.BatchNorm2d(${c})`,
-  (c) => `nn.GroupNorm(4, ${c})`,
+  (c) => `nn.GroupNorm(1, ${c})`,
 ];
 
 /** One kind of change to a parent: at a line that matches `at`, which is replaced, or after which lines are added. */
@@ -198,7 +141,7 @@ const CHANGES: readonly Change[] = [
 export interface IdeaOptions {
   mode: "full" | "delta";
   parameterLimit: number;
-  /** The latest ideas: their families, or their changes, are avoided. */
+  /** The latest ideas: their ingredients, or their changes, are avoided. */
   recent: readonly string[];
   /** Code of the net to change, in delta mode. */
   parent?: string | null;
@@ -219,46 +162,65 @@ export function drawIdea(random: Random, options: IdeaOptions): string {
 }
 
 /**
- * The whole of a net's outer shape is drawn (stem, stages, downsampling, head, shortcut) and opens the answer, so that what a small model is
- * bad at, channels across the whole net and the size budget, holds from the start; the block, what the net is made of, is the model's.
+ * The whole of a net's outer shape is drawn (stem, stages, downsampling, head, shortcut, the order of convolution, norm and activation) and
+ * opens the answer, so that what a small model is bad at, channels across the whole net and the size budget, holds from the start; the
+ * block, what the net is made of, is the model's.
  */
 function drawPlan(random: Random, { parameterLimit, recent }: IdeaOptions): string {
-  const fresh = FAMILIES.filter((f) => !recent.some((idea) => idea.startsWith(`${f.name} net`)));
-  const family = pick(random, fresh.length > 0 ? fresh : FAMILIES);
-  const residual = random() < 0.5;
-  const weights: Weights = (i, o) => family.weights(i, o) + (residual && i !== o ? i * o : 0);
+  const used = (name: string): number => recent.filter((idea) => idea.includes(` ${name}: `)).length;
+  const fewest = Math.min(...INGREDIENTS.map(({ name }) => used(name)));
+  const first = pick(
+    random,
+    INGREDIENTS.filter(({ name }) => used(name) === fewest),
+  );
+  const second = pick(
+    random,
+    INGREDIENTS.filter((other) => other !== first),
+  );
+  const residual = random() < 0.6;
   const activation = pick(random, ACTIVATIONS);
   const norm = pick(random, NORMS);
-  const outer = outerNet(random, { weights, limit: parameterLimit, activation, norm });
-  const end = residual ? "Return act of y + self.shortcut(x)." : "Return act of y.";
-  const shortcut = `        self.shortcut = nn.Identity()
-        if stride != 1 or cin != cout:
-            self.shortcut = nn.Conv2d(cin, cout, 1, stride, bias=False)
-`;
+  const outer = outerNet(random, { limit: parameterLimit, activation, norm });
+  const preActivation = random() < 0.25;
+  const order = preActivation
+    ? `${norm("cin")}, ${activation}, convolution`
+    : `convolution, ${norm("cout")}, ${activation}`;
+  const convolution = "nn.Conv2d(cin, cout, kernel, stride, dilation * (kernel // 2), dilation, groups, bias=False)";
   return joinIdea({
-    brief: `${family.name} net. Each block computes y: ${family.block}. ${end} act is self.act (${activation}), a norm is ${norm("channels")}.`,
-    opening: `${outer}
+    brief: [
+      "its Block(cin, cout, stride) combines two ideas:",
+      `1. ${first.name}: ${first.what}.`,
+      `2. ${second.name}: ${second.what}.`,
+      "layer(cin, cout, kernel, stride, groups, dilation) is convolution, norm and activation in one and keeps the size at stride 1: build the block of it. Exactly one layer on each path from x has the stride.",
+      residual ? "forward returns its result + self.shortcut(x)." : "",
+    ]
+      .filter(Boolean)
+      .join("\n"),
+    opening: `def layer(cin, cout, kernel, stride=1, groups=1, dilation=1):
+    convolution = ${convolution}
+    return nn.Sequential(${order})
+
+
+${outer}
 
 
 class Block(nn.Module):
     def __init__(self, cin, cout, stride):
         super().__init__()
-        self.act = ${activation}
-${residual ? shortcut : ""}`,
+${residual ? "        self.shortcut = nn.Identity() if stride == 1 and cin == cout else layer(cin, cout, 1, stride)\n" : ""}`,
   });
 }
 
 interface Outer {
-  weights: Weights;
   limit: number;
   activation: string;
   norm: (channels: string | number) => string;
 }
 
 /** class Net around blocks `Block(cin, cout, stride)`, with stem, stages, downsampling and head drawn by `random`. */
-function outerNet(random: Random, { weights, limit, activation, norm }: Outer): string {
+function outerNet(random: Random, { limit, activation, norm }: Outer): string {
   const stem = pick(random, ["thin", "normal", "double", "strided", "strided"] as const);
-  const { widths, blocks } = drawSizes(random, weights, limit, stem === "strided" ? 16 : 32);
+  const { widths, blocks } = drawSizes(random, limit, stem === "strided" ? 16 : 32);
   const first = widths[0] ?? 16;
   const stems = {
     thin: `nn.Conv2d(in_shape[1], ${first}, 3, padding=1)`,
@@ -321,15 +283,10 @@ function stagedBody(stages: string, pool: string | null, dropout: string): strin
 const COMPUTE_LIMIT = 16e6;
 
 /**
- * Widths and blocks per stage whose weights are 10 to 70 % of the limit (room for what the designer adds) and whose compute on images
+ * Widths and blocks per stage whose weights (of blocks of average cost) are 10 to 60 % of the limit (room for what the designer adds) and whose compute on images
  * of `resolution` pixels a side stays under COMPUTE_LIMIT per half a million parameters allowed; the cheapest that came up when none does.
  */
-function drawSizes(
-  random: Random,
-  weights: Weights,
-  limit: number,
-  resolution: number,
-): { widths: number[]; blocks: number[] } {
+function drawSizes(random: Random, limit: number, resolution: number): { widths: number[]; blocks: number[] } {
   let best: { widths: number[]; blocks: number[]; cost: number } | null = null;
   const computeLimit = COMPUTE_LIMIT * Math.max(1, limit / 500_000);
   for (let i = 0; i < 400; i++) {
@@ -343,12 +300,12 @@ function drawSizes(
     let compute = 0;
     widths.forEach((width, s) => {
       for (let b = 0; b < (blocks[s] ?? 1); b++) {
-        cost += weights(cin, width);
-        compute += weights(cin, width) * (resolution / 2 ** s) ** 2;
+        cost += blockWeights(cin, width);
+        compute += blockWeights(cin, width) * (resolution / 2 ** s) ** 2;
         cin = width;
       }
     });
-    if (cost > 0.1 * limit && cost < 0.7 * limit && compute < computeLimit) return { widths, blocks };
+    if (cost > 0.1 * limit && cost < 0.6 * limit && compute < computeLimit) return { widths, blocks };
     if (!best || cost + compute < best.cost) best = { widths, blocks, cost: cost + compute };
   }
   return best ?? { widths: [16, 32], blocks: [1, 1] };

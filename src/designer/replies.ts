@@ -6,9 +6,9 @@ import { classSpan, complete, methodSpan } from "./frame.ts";
 export type Reading = { code: string } | { failure: Failure };
 
 /**
- * The module that a reply amounts to, with the fixed frame added. `base` is what the reply builds on: the parent in delta mode, the
- * module under repair in a repair; null for a first whole-file design. On a base, a reply may be a whole module, single classes that
- * take the place of the base's, or (in delta mode) a unified diff.
+ * The module that a reply amounts to, with the fixed frame added. `base` is the parent in delta mode, for the repair as well (`repairPrompt`
+ * asks the first question again, so its diff is one on the parent too), and null in full mode. On a base, a reply may be a unified
+ * diff, a whole module, or single classes that take the place of the base's.
  */
 export function readReply(reply: Reply, mode: DesignMode, base: string | null): Reading {
   const texts = fences(reply.text);
