@@ -1,11 +1,35 @@
 /** Page objects: the workbench and its parts, by what people see and press. */
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type { Frame, Locator, Page } from "playwright-core";
 
 const axe = readFileSync(resolve(import.meta.dirname, "../../../node_modules/axe-core/axe.min.js"), "utf8");
 
-export type Theme = "Dark Modern" | "Light Modern" | "Dark High Contrast" | "Light High Contrast";
+/** Where screenshots go. */
+export const OUTPUT = resolve(import.meta.dirname, "../../../.vitest/e2e");
+
+export const THEMES = ["Dark Modern", "Light Modern", "Dark High Contrast"] as const;
+export type Theme = (typeof THEMES)[number];
+
+interface Kept {
+  keptApi?: { postMessage(message: unknown): void };
+}
+
+/** In every frame, before its scripts: a page may ask for VS Code's API once, so what it got is kept for tests. */
+function keepApi(): void {
+  let acquire: (() => Kept["keptApi"]) | undefined;
+  Object.defineProperty(globalThis, "acquireVsCodeApi", {
+    configurable: true,
+    get: () => acquire,
+    set: (original: () => Kept["keptApi"]) => {
+      acquire = () => {
+        const api = original();
+        Object.assign(globalThis, { keptApi: api });
+        return api;
+      };
+    },
+  });
+}
 
 export class Workbench {
   readonly page: Page;
@@ -27,9 +51,10 @@ export class Workbench {
 
   static async open(page: Page, url: string): Promise<Workbench> {
     // A busy machine takes its time; what hangs is ended by the test's own limit.
-    page.setDefaultTimeout(120_000);
-    await page.goto(url);
+    page.setDefaultTimeout(60_000);
+    await page.addInitScript(keepApi);
     const workbench = new Workbench(page);
+    await page.goto(url);
     await workbench.#loaded();
     return workbench;
   }
@@ -41,6 +66,13 @@ export class Workbench {
 
   async close(): Promise<void> {
     await this.page.context().close();
+  }
+
+  /** Into the output folder; its path. */
+  async screenshot(name: string): Promise<string> {
+    const path = join(OUTPUT, `${name.replaceAll(/[^A-Za-z0-9]+/g, "-")}.png`);
+    await this.page.screenshot({ path });
+    return path;
   }
 
   async #loaded(): Promise<void> {
@@ -81,7 +113,9 @@ export class Workbench {
 
   async theme(theme: Theme): Promise<void> {
     await this.palette.run("Preferences: Color Theme");
-    await this.palette.pick(theme);
+    await this.palette.type(theme);
+    const kind = { "Dark Modern": "vs-dark", "Light Modern": "vs", "Dark High Contrast": "hc-black" }[theme];
+    await this.page.locator(`.monaco-workbench.${kind}`).waitFor();
   }
 }
 
@@ -127,6 +161,7 @@ export class Palette {
     await row.first().click();
   }
 
+  /** Answers the input box, or picks by typing. */
   async type(text: string): Promise<void> {
     await this.input.fill(text);
     await this.#page.keyboard.press("Enter");
@@ -187,6 +222,12 @@ abstract class WebviewFrame {
     return (await this.frame()).locator(selector);
   }
 
+  /** Sends the extension a message as the page would, whatever its shape. */
+  async send(message: unknown): Promise<void> {
+    const frame = await this.frame();
+    await frame.evaluate((value) => (globalThis as unknown as Kept).keptApi?.postMessage(value), message);
+  }
+
   async button(name: string | RegExp): Promise<Locator> {
     return (await this.frame()).locator("vscode-button").filter({ hasText: name });
   }
@@ -212,6 +253,21 @@ export class Panel extends WebviewFrame {
     const tab = this.workbench.activity("Netwright");
     if ((await tab.getAttribute("aria-selected")) !== "true") await tab.click();
     await this.frame();
+  }
+
+  async step(candidates: number): Promise<void> {
+    const count = (await this.find("vscode-textfield.count")).locator("input");
+    await count.fill(String(candidates));
+    await count.press("Tab");
+    await (await this.button("Step Cycle")).click();
+    await (await this.button("Stop")).waitFor();
+  }
+
+  /** A row's own button, which is there while the pointer is over the row. */
+  async press(row: string | RegExp, action: "accept" | "reject" | "open" | "compare"): Promise<void> {
+    const found = await this.row(row);
+    await found.hover();
+    await found.locator(`[data-action=${action}]`).click();
   }
 
   /** The candidate's row. */

@@ -1,0 +1,128 @@
+/** Studies before anything runs: making one, choosing one, and what goes wrong on the way. No model is needed. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parts, useEditor } from "./support/editor.ts";
+import { enginePid } from "./support/server.ts";
+import { makeStudy } from "./support/study.ts";
+
+describe.skipIf(!parts)("studies", () => {
+  const editor = useEditor();
+
+  it("need a folder", async () => {
+    const window = await editor.open(null);
+    await window.panel.show();
+    await (await window.panel.button("Open Folder")).waitFor();
+    expect(await window.palette.has("Netwright: Step Cycle")).toBe(false);
+  });
+
+  it("are made through the palette", async () => {
+    const work = editor.folder("new");
+    const window = await editor.open(work);
+    await window.panel.show();
+    await (await window.panel.button("New Study")).waitFor();
+    await window.screenshot("no study yet");
+
+    await window.palette.run("Netwright: New Study");
+    await window.palette.type("9lives");
+    await window.page.getByText("A letter, then letters, digits").first().waitFor();
+    await window.palette.type("first");
+    await window.palette.pick("Digits");
+
+    await window.tab(/netwright\.json/).waitFor();
+    await (await window.panel.button("Step Cycle")).waitFor();
+    expect(await window.panel.text()).toContain("first");
+    const study = JSON.parse(readFileSync(join(work, "first", "netwright.json"), "utf8"));
+    expect(study).toMatchObject({ name: "first", data: { dataset: "digits" } });
+    expect(await window.palette.has("Netwright: Step Cycle")).toBe(true);
+    expect(await window.palette.has("Netwright: Resume Cycle")).toBe(false);
+    expect(await window.palette.has("Netwright: Stop")).toBe(false);
+    expect(window.errors).toEqual([]);
+  });
+
+  it("with a broken netwright.json name the key, open the file, and recover when it is corrected", async () => {
+    const work = editor.folder("broken");
+    const study = makeStudy(join(work, "study"), null, { limits: { parameters: "many" } });
+    const window = await editor.open(work);
+    await window.panel.show();
+    await (await window.panel.button("Open netwright.json")).waitFor();
+    expect(await window.panel.text()).toContain("limits.parameters");
+    await window.screenshot("broken configuration");
+
+    await (await window.panel.button("Open netwright.json")).click();
+    await window.tab(/netwright\.json/).waitFor();
+    // The schema finds it too.
+    await window.editor.locator(".squiggly-warning").first().waitFor();
+    expect(enginePid(study)).toBe(null);
+
+    makeStudy(study, null);
+    await (await window.panel.button("Step Cycle")).waitFor();
+  });
+
+  it("have keys that complete, with their meaning", async () => {
+    const work = editor.folder("schema");
+    const file = join(makeStudy(join(work, "study"), null), "netwright.json");
+    writeFileSync(file, readFileSync(file, "utf8").replace('"name": "digits",', '"name": "digits",\n  \n'));
+    const window = await editor.open(work);
+    await window.palette.run("Netwright: Open Study Configuration");
+    await window.tab(/netwright\.json/).waitFor();
+    await window.editor.locator(".view-line").nth(2).click();
+    await window.page.keyboard.press("Control+Space");
+    const suggestions = window.page.locator(".suggest-widget .monaco-list-row");
+    await suggestions.filter({ hasText: "novelty" }).waitFor();
+  });
+
+  it("that are several wait to be chosen", async () => {
+    const work = editor.folder("several");
+    makeStudy(join(work, "one"), null, { name: "one" });
+    makeStudy(join(work, "two"), null, { name: "two" });
+    const window = await editor.open(work);
+    await window.panel.show();
+    expect(await window.palette.has("Netwright: Step Cycle")).toBe(false);
+    await (await window.panel.button("two")).click();
+    await (await window.panel.find("h1")).filter({ hasText: "two" }).waitFor();
+
+    await window.palette.run("Netwright: Choose Study...");
+    await window.palette.pick("one");
+    await (await window.panel.find("h1")).filter({ hasText: "one" }).waitFor();
+    await window.reload();
+    await window.panel.show();
+    await (await window.panel.find("h1")).filter({ hasText: "one" }).waitFor();
+  });
+
+  it("log a message that is not of the contract, and do not follow it", async () => {
+    const work = editor.folder("message");
+    makeStudy(join(work, "study"), null);
+    const window = await editor.open(work);
+    await window.panel.show();
+    await (await window.panel.button("Step Cycle")).waitFor();
+    // What a page that went wrong would send: a number of candidates that no study takes.
+    await window.panel.send({ type: "step", candidates: -1, mode: "full" });
+    await expect.poll(() => editor.server().log(), { timeout: 30_000 }).toContain("does not follow the contract");
+    expect(await (await window.panel.button("Step Cycle")).count()).toBe(1);
+  });
+});
+
+/** No programs, and nothing that Netwright installed. */
+const EMPTY = join(tmpdir(), "netwright-nothing");
+
+describe.skipIf(!parts)("without Python", () => {
+  const editor = useEditor({ env: { NETWRIGHT_WORKER_PYTHON: "", NETWRIGHT_HOME: EMPTY, PATH: EMPTY } });
+
+  it("a step says what is missing and offers Check Setup", async () => {
+    const work = editor.folder("work");
+    makeStudy(join(work, "study"), "/nonexistent.gguf");
+    const window = await editor.open(work);
+    await window.panel.show();
+    await (await window.panel.button("Step Cycle")).click();
+    await window.dialog.getByText("A Python environment with PyTorch").waitFor();
+    await window.screenshot("missing parts");
+    await window.dialog.getByRole("button", { name: "Install" }).click();
+    await window.notifications.toast(/Python 3\.10 or newer was not found/).waitFor();
+    await window.screenshot("python missing");
+    await window.notifications.press(/Python 3\.10/, "Check Setup");
+    await window.palette.rows.filter({ hasText: "Python" }).first().waitFor();
+    await window.screenshot("check setup");
+  });
+});
