@@ -55,7 +55,7 @@ export async function initCommand(context: Context, dir: string, options: InitOp
 }
 
 /** The digits are few: small batches give an epoch enough steps to learn from. */
-const DIGITS_PROTOCOL = { batch: 16, validationImages: 300 };
+const DIGITS_PROTOCOL = { batch: 16 };
 
 /** `auto` is CIFAR-10 where it can be had, else the digits that scikit-learn carries, and says which. */
 async function chooseData(

@@ -30,7 +30,10 @@ const protocolSchema = z.strictObject({
   transform: z.enum(["norm", "norm_flip"]).default("norm").describe("norm_flip adds random horizontal flips."),
   seed: count(0, 2 ** 31 - 1).default(0),
   trainImages: count(100, 10_000_000).nullable().default(null).describe("Images trained on; null: all."),
-  validationImages: count(0, 1_000_000).default(5000).describe("Training images held out for decisions."),
+  validationImages: count(0, 1_000_000)
+    .nullable()
+    .default(null)
+    .describe("Training images held out for decisions; null: 5000, of the digits 300."),
 });
 
 const limitsSchema = z.strictObject({
@@ -52,7 +55,7 @@ const designerSchema = z.strictObject({
     .default(null)
     .describe("An Ollama model, an embedded model's name, or a GGUF file."),
   host: z.string().min(1).nullable().default(null).describe("Ollama's address; null: OLLAMA_HOST, or this machine."),
-  adapter: z.string().min(1).nullable().default(null).describe("A LoRA adapter in GGUF, for the embedded designer."),
+  adapter: z.string().min(1).nullable().default(null).describe("A LoRA adapter in GGUF, put on the model."),
   mode: z.enum(["full", "delta"]).default("full").describe("Whole files, or diffs against a parent."),
   contextTokens: count(1024, 1_000_000).default(4096),
   maxTokens: count(64, 100_000).default(600).describe("Tokens of one answer at most."),
@@ -175,10 +178,15 @@ function allowedKeys(path: PropertyKey[]): string[] {
   return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
 }
 
+/** Held out by default: a tenth of CIFAR-10's training set, a fifth of the digits'. */
+const VALIDATION_IMAGES = { cifar10: 5000, "fashion-mnist": 5000, digits: 300 } as const;
+
 /** The protocol that a study's figures stand under. The `paper` protocol holds nothing out. */
 export function protocolOf(config: StudyConfig): Protocol {
   const { name, validationImages, ...rest } = config.protocol;
-  return { name, dataset: config.data.dataset, ...rest, validationImages: name === "paper" ? 0 : validationImages };
+  const { dataset } = config.data;
+  const held = validationImages ?? VALIDATION_IMAGES[dataset];
+  return { name, dataset, ...rest, validationImages: name === "paper" ? 0 : held };
 }
 
 /** The settings of arXiv 2601.02997, for figures comparable with the published ones. */

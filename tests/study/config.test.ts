@@ -52,6 +52,13 @@ test("text that is no JSON is told as such, with the file", () => {
   expect(() => parseStudyConfig("{", "here/netwright.json")).toThrow(/here\/netwright\.json is not valid JSON/);
 });
 
+test("what is held out fits the data set, unless a study says otherwise", () => {
+  const held = (part: object) => protocolOf(parse({ ...minimal, ...part })).validationImages;
+  expect(held({})).toBe(5000);
+  expect(held({ data: { dataset: "digits" } })).toBe(300);
+  expect(held({ protocol: { validationImages: 100 } })).toBe(100);
+});
+
 test("the paper protocol holds nothing out", () => {
   const config = parse({ ...minimal, ...PAPER });
   expect(protocolOf(config)).toMatchObject({ name: "paper", batch: 16, lr: 0.01, momentum: 0.9, validationImages: 0 });
