@@ -16,7 +16,15 @@ export function activate(extension: vscode.ExtensionContext): void {
   const setup = new Setup(studies, program("cli"), log);
   const selection = new Selection();
   const files = new CandidateFiles(session);
-  const commands: CommandContext = { session, studies, selection, setup, dashboard: () => dashboard, log };
+  const commands: CommandContext = {
+    session,
+    studies,
+    selection,
+    setup,
+    panel: () => panel,
+    dashboard: () => dashboard,
+    log,
+  };
   const page: PageContext = {
     extension: extension.extensionUri,
     session,
@@ -25,6 +33,7 @@ export function activate(extension: vscode.ExtensionContext): void {
     actions: pageActions(commands),
     log,
   };
+  const panel = new Panel(page);
   const dashboard = new Dashboard(page);
   extension.subscriptions.push(
     log,
@@ -36,7 +45,7 @@ export function activate(extension: vscode.ExtensionContext): void {
     new Status(session),
     registerCommands(commands),
     vscode.workspace.registerFileSystemProvider(SCHEME, files, { isReadonly: true }),
-    vscode.window.registerWebviewViewProvider(Panel.view, new Panel(page)),
+    vscode.window.registerWebviewViewProvider(Panel.view, panel),
     vscode.window.registerWebviewPanelSerializer("netwright.dashboard", {
       deserializeWebviewPanel: async (panel) => dashboard.adopt(panel),
     }),

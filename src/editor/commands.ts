@@ -18,7 +18,7 @@ import { UserError } from "../study/ports.ts";
 import type { Candidate } from "../study/types.ts";
 import { candidateOf, candidateUri, promptUri, requireStudy } from "./documents.ts";
 import { showError } from "./errors.ts";
-import type { Dashboard, PageActions, Selection } from "./pages.ts";
+import type { Dashboard, PageActions, Panel, Selection } from "./pages.ts";
 import type { Session } from "./session.ts";
 import type { Setup } from "./setup.ts";
 import type { Studies } from "./studies.ts";
@@ -28,6 +28,7 @@ export interface CommandContext {
   studies: Studies;
   selection: Selection;
   setup: Setup;
+  panel(): Panel;
   dashboard(): Dashboard;
   log: vscode.LogOutputChannel;
 }
@@ -101,9 +102,15 @@ function defaultStep(): StepParameters {
 }
 
 /** Runs one cycle. The panel and the status bar show how it goes; stopping is theirs too. */
-async function stepCycle({ session, setup }: CommandContext, parameters: StepParameters): Promise<void> {
-  if (!(await setup.ensure())) return;
-  await follow(session, parameters);
+async function stepCycle(context: CommandContext, parameters: StepParameters): Promise<void> {
+  if (!(await context.setup.ensure())) return;
+  try {
+    await follow(context.session, parameters);
+  } catch (error) {
+    // The panel says how a cycle failed, with the next step as a button.
+    if (!context.panel().visible || !(error instanceof UserError)) throw error;
+    context.log.error(error.message);
+  }
 }
 
 /** Answers when the cycle has ended, also when its engine is killed: the next one resumes the cycle, and this goes on following it. */

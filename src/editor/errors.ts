@@ -1,21 +1,17 @@
 /** Errors for people: the cause, and the fix as a button. */
 import * as vscode from "vscode";
+import { fixFor } from "../../webview/panel/fixes.ts";
 import { isCancellation, UserError } from "../study/ports.ts";
 
-/** The button that helps with an error code. */
-const FIXES: Record<string, { title: string; command: string; arguments?: unknown[] }> = {
-  "study-config": { title: "Open netwright.json", command: "netwright.openConfig" },
-  "no-study": { title: "New Study", command: "netwright.newStudy" },
-  "python-missing": { title: "Check Setup", command: "netwright.checkSetup" },
-  "python-unsuitable": { title: "Check Setup", command: "netwright.checkSetup" },
-  "setup-needed": { title: "Check Setup", command: "netwright.checkSetup" },
-  "ollama-not-running": { title: "Check Setup", command: "netwright.checkSetup" },
-  "ollama-model-missing": { title: "Check Setup", command: "netwright.checkSetup" },
-  "cycle-unfinished": { title: "Resume Cycle", command: "netwright.resumeCycle" },
-  busy: { title: "Stop", command: "netwright.stop" },
-  "engine-start": { title: "Show Log", command: "netwright.showLog" },
-  "engine-gone": { title: "Show Log", command: "netwright.showLog" },
-};
+/** The button that helps with an error code: the one that the panel offers. */
+function fixOf(code: string): { title: string; command: string } {
+  if (code === "busy") return { title: "Stop", command: "netwright.stop" };
+  if (code === "other-study") return { title: "Choose Study...", command: "netwright.chooseStudy" };
+  const fix = fixFor(code);
+  if (fix?.message.type === "resume") return { title: fix.label, command: "netwright.resumeCycle" };
+  if (fix?.message.type === "command") return { title: fix.label, command: `netwright.${fix.message.command}` };
+  return { title: "Show Log", command: "netwright.showLog" };
+}
 
 export function isCancelled(error: unknown): boolean {
   return error instanceof vscode.CancellationError || isCancellation(error);
@@ -26,11 +22,11 @@ export async function showError(error: unknown, log: vscode.LogOutputChannel): P
   if (isCancelled(error)) return;
   log.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
   const code = error instanceof UserError ? error.code : "internal";
-  const fix = FIXES[code] ?? { title: "Show Log", command: "netwright.showLog" };
+  const fix = fixOf(code);
   const message =
     error instanceof UserError
       ? error.message
       : `Something unforeseen went wrong: ${String((error as Error).message ?? error)}`;
   const chosen = await vscode.window.showErrorMessage(message, fix.title);
-  if (chosen) await vscode.commands.executeCommand(fix.command, ...(fix.arguments ?? []));
+  if (chosen) await vscode.commands.executeCommand(fix.command);
 }

@@ -152,14 +152,24 @@ function html(page: PageName, webview: vscode.Webview, assets: vscode.Uri): stri
 export class Panel implements vscode.WebviewViewProvider {
   static readonly view = "netwright.panel";
   readonly #context: PageContext;
+  #view: vscode.WebviewView | null = null;
 
   constructor(context: PageContext) {
     this.#context = context;
   }
 
+  /** Whoever sees it needs no notification of how a cycle ended. */
+  get visible(): boolean {
+    return this.#view?.visible ?? false;
+  }
+
   resolveWebviewView(view: vscode.WebviewView): void {
+    this.#view = view;
     const connection = connectPage("panel", view.webview, this.#context);
-    view.onDidDispose(() => connection.dispose());
+    view.onDidDispose(() => {
+      connection.dispose();
+      this.#view = null;
+    });
   }
 }
 

@@ -1,8 +1,8 @@
 /** Studies before anything runs: making one, choosing one, and what goes wrong on the way. No model is needed. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { parts, useEditor } from "./support/editor.ts";
 import { enginePid } from "./support/server.ts";
 import { makeStudy } from "./support/study.ts";
@@ -104,10 +104,10 @@ describe.skipIf(!parts)("studies", () => {
   });
 });
 
-/** No programs, and nothing that Netwright installed. */
-const EMPTY = join(tmpdir(), "netwright-nothing");
-
 describe.skipIf(!parts)("without Python", () => {
+  // No programs, and nothing that Netwright installed.
+  const EMPTY = mkdtempSync(join(tmpdir(), "netwright-nothing-"));
+  afterAll(() => rmSync(EMPTY, { recursive: true }));
   const editor = useEditor({ env: { NETWRIGHT_WORKER_PYTHON: "", NETWRIGHT_HOME: EMPTY, PATH: EMPTY } });
 
   it("a step says what is missing and offers Check Setup", async () => {

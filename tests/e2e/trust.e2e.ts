@@ -12,7 +12,6 @@ describe.skipIf(!parts)("an untrusted folder", () => {
     const work = editor.folder("untrusted");
     const study = makeStudy(join(work, "study"), null);
     const window = await editor.open(work);
-    await window.dialog.getByRole("button", { name: /No, I don't trust/ }).click();
     await window.panel.show();
     await (await window.panel.button("Manage Workspace Trust")).waitFor();
     expect(await window.panel.text()).toContain("Restricted Mode");

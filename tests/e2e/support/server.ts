@@ -20,6 +20,7 @@ const SETTINGS = {
   "extensions.ignoreRecommendations": true,
   "telemetry.telemetryLevel": "off",
   "update.mode": "none",
+  "security.workspace.trust.startupPrompt": "never",
   // Native dialogs of the browser cannot be driven.
   "files.simpleDialog.enable": true,
   "window.confirmBeforeClose": "never",
@@ -65,6 +66,8 @@ export class EditorServer {
       XDG_CONFIG_HOME: folder("config"),
       XDG_RUNTIME_DIR: folder("run"),
       OMP_WAIT_POLICY: "PASSIVE",
+      // Else it asks the login shell for an environment of its own.
+      VSCODE_CLI: "1",
       ...options.env,
     };
     // Of an editor that these tests may have been started from.

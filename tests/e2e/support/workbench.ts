@@ -1,6 +1,7 @@
 /** Page objects: the workbench and its parts, by what people see and press. */
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Frame, Locator, Page } from "playwright-core";
 
 const axe = readFileSync(resolve(import.meta.dirname, "../../../node_modules/axe-core/axe.min.js"), "utf8");
@@ -10,6 +11,20 @@ export const OUTPUT = resolve(import.meta.dirname, "../../../.vitest/e2e");
 
 export const THEMES = ["Dark Modern", "Light Modern", "Dark High Contrast"] as const;
 export type Theme = (typeof THEMES)[number];
+
+/** What a busy machine may take for one step; what hangs is ended by it. */
+const LIMIT_MILLISECONDS = 60_000;
+
+/** Asks until the answer is neither false nor null. */
+async function until<T>(what: string, ask: () => Promise<T | false | null>): Promise<T> {
+  const limit = AbortSignal.timeout(LIMIT_MILLISECONDS);
+  while (!limit.aborted) {
+    const answer = await ask();
+    if (answer) return answer;
+    await delay(200);
+  }
+  throw new Error(`Not in time: ${what}`);
+}
 
 interface Kept {
   keptApi?: { postMessage(message: unknown): void };
@@ -50,8 +65,7 @@ export class Workbench {
   }
 
   static async open(page: Page, url: string): Promise<Workbench> {
-    // A busy machine takes its time; what hangs is ended by the test's own limit.
-    page.setDefaultTimeout(60_000);
+    page.setDefaultTimeout(LIMIT_MILLISECONDS);
     await page.addInitScript(keepApi);
     const workbench = new Workbench(page);
     await page.goto(url);
@@ -138,27 +152,27 @@ export class Palette {
     return this.widget.locator(".monaco-list-row");
   }
 
-  /** The command's row; it is not there while the command is disabled. */
-  async find(command: string): Promise<Locator> {
+  async has(command: string): Promise<boolean> {
     await this.#page.keyboard.press("F1");
     await this.input.waitFor();
     await this.input.fill(`>${command}`);
-    const row = this.rows.first();
-    await row.waitFor();
-    return this.rows.filter({ has: this.#page.getByText(command, { exact: true }) });
-  }
-
-  async has(command: string): Promise<boolean> {
-    const row = await this.find(command);
-    const found = (await row.count()) > 0;
+    await this.rows.first().waitFor();
+    const found = (await this.#row(command).count()) > 0;
     await this.#page.keyboard.press("Escape");
     await this.widget.waitFor({ state: "hidden" });
     return found;
   }
 
+  /** Runs the command, waiting until it is enabled. */
   async run(command: string): Promise<void> {
-    const row = await this.find(command);
-    await row.first().click();
+    await until(`${command} is enabled`, () => this.has(command));
+    await this.#page.keyboard.press("F1");
+    await this.input.fill(`>${command}`);
+    await this.#row(command).first().click();
+  }
+
+  #row(command: string): Locator {
+    return this.rows.filter({ has: this.#page.getByText(command, { exact: true }) });
   }
 
   /** Answers the input box, or picks by typing. */
@@ -207,15 +221,13 @@ abstract class WebviewFrame {
   /** The frame whose body is this page; waits for it. */
   async frame(): Promise<Frame> {
     const { page } = this.workbench;
-    const limit = AbortSignal.timeout(120_000);
-    while (!limit.aborted) {
+    return until(`a frame shows ${this.root}`, async () => {
       for (const frame of page.frames()) {
         const found = await frame.$(this.root).catch(() => null);
         if (found) return frame;
       }
-      await page.waitForTimeout(200);
-    }
-    throw new Error(`no frame shows ${this.root}`);
+      return null;
+    });
   }
 
   async find(selector: string): Promise<Locator> {
