@@ -1,6 +1,6 @@
 /** Errors for people: the cause, and the fix as a button. */
 import * as vscode from "vscode";
-import { fixFor } from "../../webview/panel/fixes.ts";
+import { fixFor } from "../../webview/shared/fixes.ts";
 import { isCancellation, UserError } from "../study/ports.ts";
 
 /** The button that helps with an error code: the one that the panel offers. */

@@ -226,8 +226,7 @@ async function ask(
   const reply = await designer.generate(prompt, sampling, signal, (piece) =>
     emit({ type: "text", id: work.id, piece }),
   );
-  // A repair builds on the module that failed.
-  const read = readReply(reply, work.mode, first?.code ?? input.parent?.code ?? null);
+  const read = readReply(reply, work.mode, input.parent?.code ?? null);
   store.addAttempt(work.id, {
     number,
     prompt,

@@ -59,8 +59,10 @@ withWorker(
   async () => {
     const broken = netReply(8, "return self.head(x)");
     const replies = [netReply(8), netReply(12), netReply(8), "I cannot do that.", broken];
+    // The fourth is asked again before the fifth is, and refuses again.
+    const repairs = ["I cannot do that.", netReply(16)];
     const server = await scripted((text, question) =>
-      text.includes("module fails") ? netReply(16) : (replies[question] ?? "no more"),
+      text.includes("first attempt failed") ? (repairs.shift() ?? "") : (replies[question] ?? ""),
     );
     const dir = makeStudy(server.host, {
       designer: { provider: "ollama", model: "scripted-coder:1b", host: server.host, parallel: 1 },

@@ -1,5 +1,5 @@
 /** The next step that a failed run offers as a button. */
-import type { FromWebview } from "../shared/contract.ts";
+import type { FromWebview } from "./contract.ts";
 
 export interface Fix {
   label: string;
