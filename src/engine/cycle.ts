@@ -10,7 +10,14 @@ import { protocolOf } from "../study/config.ts";
 import { nextStep, type Work } from "../study/cycle.ts";
 import { secondsLeft } from "../study/estimate.ts";
 import { drawExemplars, exemplarPool, lessons } from "../study/exemplars.ts";
-import { type Designer, type NoveltyIndex, type Trainer, UserError } from "../study/ports.ts";
+import {
+  type CheckResult,
+  type Designer,
+  isCancellation,
+  type NoveltyIndex,
+  type Trainer,
+  UserError,
+} from "../study/ports.ts";
 import { candidateSeed, seeded } from "../study/random.ts";
 import type { Candidate, CycleSummary, DesignMode, Failure, Sampling } from "../study/types.ts";
 import type { Emit, Stage } from "./events.ts";
@@ -170,7 +177,9 @@ async function advance(
         break;
       }
       case "check": {
-        const result = await during("checking", "checking", work, null, () => trainer.check(step.code, signal));
+        const result = await during("checking", "checking", work, null, () =>
+          trainer.check(step.code, signal).catch(untraceable),
+        );
         store.recordCheck(id, step.attempt, result);
         break;
       }
@@ -205,6 +214,14 @@ async function advance(
     }
     progress.update(id);
   }
+}
+
+/** A net that cannot be traced costs itself, not the cycle: it may have meant to. What concerns the worker or the user goes on up. */
+function untraceable(error: unknown): CheckResult {
+  if (error instanceof UserError || isCancellation(error)) throw error;
+  const message = error instanceof Error ? error.message : String(error);
+  const failure: Failure = { outcome: "forward", message: message.slice(0, 300), line: null, source: null };
+  return { ok: false, failure, parameters: null, seconds: 0 };
 }
 
 /** One question to the designer; the answer is recorded with everything that led to it. */

@@ -78,7 +78,8 @@ function workerEnvironment(home: string, packageDir: string): EnvironmentSpec {
     folder: resolve(home, "python"),
     packageDir,
     requirements: ["requirements.txt"],
-    imports: ["torch", "numpy", "PIL", "sklearn"],
+    // Importing also compiles: the sandboxed worker, which loads all of these, cannot write bytecode.
+    imports: ["torch", "torch._dynamo", "numpy", "PIL", "sklearn"],
     bytes: WORKER_BYTES,
   };
 }
