@@ -131,7 +131,9 @@ describe("a download", () => {
       response.write(BODY.subarray(0, 50_000), () => response.socket?.end());
     });
     const path = await provideModel(model(url), home, patience, quiet, never);
-    expect(requests).toHaveLength(2);
+    // A first try to go on may meet the connection that is just closing.
+    expect(requests[0]?.range).toBeUndefined();
+    expect(requests.at(-1)?.range).toMatch(/^bytes=[1-9]\d*-$/);
     expect(readFileSync(path).equals(BODY)).toBe(true);
   });
 
