@@ -14,6 +14,7 @@ import * as rpc from "./protocol.ts";
 
 /** A process that loads a few files and opens a database: far below this on any machine. */
 const START_MILLISECONDS = 30_000;
+const ENDING_ATTEMPTS = 20;
 const LOG_BYTES = 2 ** 20;
 
 export interface EngineOptions {
@@ -47,10 +48,21 @@ export class EngineClient {
    * another version is at work, "engine-start" when it does not come up.
    */
   static async open(options: EngineOptions, signal: AbortSignal): Promise<EngineClient> {
-    for (let replaced = false; ; replaced = true) {
+    let replaced = false;
+    for (let attempt = 1; ; attempt++) {
       const running = await EngineClient.connect(options.dir);
       const client = running ?? (await start(options, signal));
-      if ((await client.#version()) === rpc.PROTOCOL_VERSION) return client;
+      const version = await client.#version().catch((error: unknown) => {
+        // One that is just ending, or was just killed, still accepts connections.
+        if (attempt < ENDING_ATTEMPTS && error instanceof UserError && error.code === "engine-gone") return null;
+        throw error;
+      });
+      if (version === rpc.PROTOCOL_VERSION) return client;
+      if (version === null) {
+        client.close();
+        await delay(100, undefined, { signal });
+        continue;
+      }
       // One of another version is asked to end; one that is at work is left alone.
       await client.request(rpc.Shutdown, { force: false }, signal).catch(() => undefined);
       client.close();
@@ -60,6 +72,7 @@ export class EngineClient {
           "An engine of another Netwright version is at work on this study. Wait until its cycle has ended, or stop it there.",
         );
       }
+      replaced = true;
     }
   }
 

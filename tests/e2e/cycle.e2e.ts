@@ -1,8 +1,47 @@
-/** The loop in the editor, with a real model and a real worker. The tests of this file share a study and its candidates. */
+/** The loop in the editor, with a real model and a real worker. The tests of this file follow one another: they share a study. */
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { model, python, useEditor } from "./support/editor.ts";
 import { enginePid } from "./support/server.ts";
 import { makeStudy } from "./support/study.ts";
+import { THEMES } from "./support/workbench.ts";
+
+const CYCLE = { timeout: 400_000 };
+
+/** A net that the worker accepts. */
+const NET = `import torch.nn as nn
+import torch
+
+
+def supported_hyperparameters():
+    return {"lr", "momentum"}
+
+
+class Net(nn.Module):
+    def __init__(self, in_shape, out_shape, prm, device):
+        super().__init__()
+        self.device = device
+        self.body = nn.Sequential(nn.Conv2d(in_shape[1], 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4))
+        self.head = nn.Linear(8 * 16, out_shape[0])
+
+    def forward(self, x):
+        return self.head(self.body(x).flatten(1))
+
+    def train_setup(self, prm):
+        self.to(self.device)
+        self.criteria = nn.CrossEntropyLoss().to(self.device)
+        self.optimizer = torch.optim.SGD(self.parameters(), lr=prm["lr"], momentum=prm["momentum"])
+
+    def learn(self, train_data):
+        self.train()
+        for inputs, labels in train_data:
+            inputs, labels = inputs.to(self.device), labels.to(self.device)
+            self.optimizer.zero_grad()
+            loss = self.criteria(self(inputs), labels)
+            loss.backward()
+            self.optimizer.step()
+`;
 
 describe.skipIf(!model || !python)("a cycle", () => {
   const editor = useEditor({ settings: { "netwright.candidatesPerCycle": 2 } });
@@ -11,29 +50,154 @@ describe.skipIf(!model || !python)("a cycle", () => {
 
   beforeAll(() => {
     work = editor.folder("cycle");
-    study = makeStudy(`${work}/digits`, model);
+    study = makeStudy(join(work, "digits"), model);
   });
 
   it("is stepped by one click, and its rows arrive one by one", async () => {
     const window = await editor.open(work);
     await window.panel.show();
-    const count = (await window.panel.find("vscode-textfield.count")).locator("input");
-    await count.fill("2");
-    await count.press("Tab");
-    await (await window.panel.button("Step Cycle")).click();
-    await (await window.panel.button("Stop")).waitFor();
+    await window.panel.step(2);
     await window.statusItem("Netwright:").waitFor();
     // The five seeds are measured first, then two nets are designed.
     await (await window.panel.row("PlainConv")).waitFor();
-    await (await window.panel.find(".underway")).first().waitFor();
+    await (await window.panel.row("_c1_01")).waitFor();
     await window.screenshot("panel in mid-cycle");
-    await (await window.panel.button("Step Cycle")).waitFor({ timeout: 400_000 });
+    await (await window.panel.button("Step Cycle")).waitFor(CYCLE);
     const rows = await window.panel.rows();
     expect(await rows.count()).toBe(7);
-    expect(await rows.filter({ hasText: /%/ }).count()).toBeGreaterThanOrEqual(5);
-    await expect.poll(() => window.statusItem("Netwright:").count()).toBe(0);
+    expect(await rows.filter({ hasText: /\d %/ }).count()).toBeGreaterThanOrEqual(5);
+    await window.statusItem("Netwright:").waitFor({ state: "hidden" });
     expect(window.errors).toEqual([]);
-    await window.screenshot("panel after a cycle");
-    console.log(editor.server().log(), enginePid(study));
+  });
+
+  it("is reviewed in the row, in the palette, in the editor's title and by keyboard, and other windows see it", async () => {
+    const window = await editor.open(work);
+    const other = await editor.open(work);
+    await window.panel.show();
+    await other.panel.show();
+    const accepted = async (name: string) => {
+      for (const each of [window, other]) {
+        await (await each.panel.row(name)).locator("[title^=Accepted]").waitFor();
+      }
+    };
+
+    await window.panel.press("PlainConv", "accept");
+    await accepted("PlainConv");
+
+    await (await window.panel.row("PlainConv")).click();
+    await window.page.keyboard.press("Escape");
+    await window.palette.run("Netwright: Accept Candidates...");
+    await window.palette.rows.filter({ hasText: "ResidualNet" }).click();
+    await window.page.keyboard.press("Enter");
+    await accepted("ResidualNet");
+
+    await (await window.panel.row("InceptionSqueeze")).dblclick();
+    await window.tab("InceptionSqueeze.py").waitFor();
+    await window.editor.getByText("class").first().waitFor();
+    await window.editorAction("Accept").click();
+    await accepted("InceptionSqueeze");
+
+    await (await window.panel.row("SeparableNet")).click();
+    await window.page.keyboard.press("a");
+    await accepted("SeparableNet");
+    await (await window.panel.row("DenseNetSmall")).click();
+    await window.page.keyboard.press("Control+Alt+X");
+    await (await other.panel.row("DenseNetSmall")).locator("[title^=Rejected]").waitFor();
+  });
+
+  it("leaves candidates to read and to compare, which nobody can edit", async () => {
+    const window = await editor.open(work);
+    await window.panel.show();
+    await window.panel.press("PlainConv", "open");
+    await window.tab("PlainConv.py").waitFor();
+    await window.editor.locator(".view-line").first().click();
+    await window.page.keyboard.type("x");
+    await window.page.getByText(/Editor is read-only/).waitFor();
+
+    await window.panel.press("SeparableNet", "compare");
+    await window.diff.waitFor();
+    await window.tab(/SeparableNet \(novelty/).waitFor();
+    await window.screenshot("compare with nearest");
+  });
+
+  it("is shown by the dashboard, as charts and as tables", async () => {
+    const window = await editor.open(work);
+    await window.palette.run("Netwright: Open Dashboard");
+    await (await window.dashboard.find("canvas, svg")).first().waitFor();
+    const switches = await window.dashboard.find('button[aria-label$=" as a table"]');
+    const cards = await switches.count();
+    expect(cards).toBeGreaterThanOrEqual(3);
+    for (let index = 0; index < cards; index++) await switches.nth(index).click();
+    expect(await (await window.dashboard.find("table")).count()).toBe(cards);
+    for (let index = 0; index < cards; index++) await switches.nth(index).click();
+    await window.reload();
+    // The tab comes back with the window.
+    await (await window.dashboard.find("canvas, svg")).first().waitFor();
+  });
+
+  it("reads well in every theme, also for those who do not see it", async () => {
+    const window = await editor.open(work, { width: 1600, height: 1000 });
+    await window.panel.show();
+    await window.palette.run("Netwright: Open Dashboard");
+    for (const theme of THEMES) {
+      await window.theme(theme);
+      await (await window.dashboard.find("canvas, svg")).first().waitFor();
+      await window.screenshot(`panel and dashboard ${theme}`);
+      expect(await window.panel.violations(), `panel, ${theme}`).toEqual([]);
+      expect(await window.dashboard.violations(), `dashboard, ${theme}`).toEqual([]);
+    }
+  });
+
+  it("goes on through a reload and a killed engine, stops and is resumed, and ends with no window open", async () => {
+    const window = await editor.open(work);
+    await window.panel.show();
+    await window.panel.step(3);
+    await (await window.panel.find(".underway")).waitFor();
+
+    await window.reload();
+    await window.panel.show();
+    await (await window.panel.button("Stop")).waitFor();
+
+    const killed = enginePid(study) as number;
+    process.kill(killed, "SIGKILL");
+    await expect.poll(() => enginePid(study) ?? killed, { timeout: 60_000 }).not.toBe(killed);
+    await (await window.panel.button("Stop")).click();
+    await (await window.panel.button(/Resume Cycle/)).waitFor();
+    expect(await window.palette.has("Netwright: Step Cycle")).toBe(false);
+
+    await window.palette.run("Netwright: Resume Cycle");
+    await (await window.panel.find(".underway")).waitFor();
+    await window.close();
+    // The engine is idle once nobody needs it, and then ends itself.
+    await expect.poll(() => enginePid(study), CYCLE).toBe(null);
+
+    const again = await editor.open(work);
+    await again.panel.show();
+    await (await again.panel.button("Step Cycle")).waitFor();
+    expect(await (await again.panel.rows()).filter({ hasText: "_c2_" }).count()).toBe(3);
+  });
+
+  it("is not needed to evaluate a net of one's own", async () => {
+    writeFileSync(join(work, "good.py"), NET);
+    writeFileSync(join(work, "bad.py"), NET.replace("return self.head(self.body(x)", "return self.heat(self.body(x)"));
+    const window = await editor.open(work);
+    await window.quickOpen("good.py");
+    await window.palette.run("Netwright: Evaluate This File");
+    await window.notifications.toast(/good\.py is valid: first-epoch accuracy [\d.]+ %/).waitFor(CYCLE);
+    await window.quickOpen("bad.py");
+    await window.palette.run("Netwright: Evaluate This File");
+    await window.notifications.toast(/bad\.py: forward.*heat/).waitFor(CYCLE);
+    await window.notifications.press(/bad\.py/, "Go to Line");
+    await window.statusItem("Ln 18").waitFor();
+  });
+
+  it("gives a data set to export", async () => {
+    const window = await editor.open(work);
+    const to = editor.folder("export");
+    await window.palette.run("Netwright: Export Data Set (LEMUR)...");
+    await window.palette.type(`${to}/`);
+    await window.page.getByRole("button", { name: "Export Here" }).click();
+    await window.notifications.toast("Exported 4 nets.").waitFor();
+    expect(existsSync(join(to, "ab", "nn", "nn", "PlainConv.py"))).toBe(true);
   });
 });

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { parts, useEditor } from "./support/editor.ts";
+import { startOldEngine } from "./support/old-engine.ts";
 import { enginePid } from "./support/server.ts";
 import { makeStudy } from "./support/study.ts";
 
@@ -89,6 +90,19 @@ describe.skipIf(!parts)("studies", () => {
     await window.reload();
     await window.panel.show();
     await (await window.panel.find("h1")).filter({ hasText: "one" }).waitFor();
+  });
+
+  it("wait for an engine of an older version that is at work", async () => {
+    const work = editor.folder("older");
+    const study = makeStudy(join(work, "study"), null);
+    const end = await startOldEngine(study, join(editor.server().home, "run"));
+    const window = await editor.open(work);
+    await window.panel.show();
+    await (await window.panel.button("Try Again")).waitFor();
+    expect(await window.panel.text()).toContain("another Netwright version is at work");
+    await end();
+    await (await window.panel.button("Try Again")).click();
+    await (await window.panel.button("Step Cycle")).waitFor();
   });
 
   it("log a message that is not of the contract, and do not follow it", async () => {

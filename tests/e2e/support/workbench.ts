@@ -73,8 +73,11 @@ export class Workbench {
     return workbench;
   }
 
+  /** As a person does it: the window saves what it shows. */
   async reload(): Promise<void> {
-    await this.page.reload();
+    const loaded = this.page.waitForEvent("load");
+    await this.palette.run("Developer: Reload Window");
+    await loaded;
     await this.#loaded();
   }
 
@@ -123,6 +126,15 @@ export class Workbench {
   /** A modal dialog of the workbench. */
   get dialog(): Locator {
     return this.page.locator(".monaco-dialog-box");
+  }
+
+  /** Opens a file of the folder. */
+  async quickOpen(file: string): Promise<void> {
+    await this.page.keyboard.press("Control+P");
+    await this.palette.input.waitFor();
+    await this.palette.input.fill(file);
+    await this.palette.pick(file);
+    await this.tab(file).waitFor();
   }
 
   async theme(theme: Theme): Promise<void> {
