@@ -101,7 +101,7 @@ describe.skipIf(!model || !python)("a cycle", () => {
     await window.page.keyboard.press("a");
     await accepted("SeparableNet");
     await (await window.panel.row("DenseNetSmall")).click();
-    await window.page.keyboard.press("Control+Alt+X");
+    await window.page.keyboard.press("Control+Alt+R");
     await (await other.panel.row("DenseNetSmall")).locator("[title^=Rejected]").waitFor();
   });
 
