@@ -33,11 +33,8 @@ export interface CommandContext {
   log: vscode.LogOutputChannel;
 }
 
-/**
- * What a command gets: nothing from the palette, rows from a webview, the document from an editor's title, and from the panel's keys the
- * word that it is for what is selected there.
- */
-type Target = Pick<CandidateContext, "ids"> | vscode.Uri | "selection" | undefined;
+/** What a command gets: nothing from the palette and the keyboard, rows from a webview, the document from an editor's title. */
+type Target = Pick<CandidateContext, "ids"> | vscode.Uri | undefined;
 
 export function registerCommands(context: CommandContext): vscode.Disposable {
   const commands = commandTable(context);
@@ -289,8 +286,8 @@ async function chosen(
   await session.client();
   const all = session.model?.candidates ?? new Map<number, Candidate>();
   const of = (ids: readonly number[]) => ids.flatMap((id) => all.get(id) ?? []);
-  if (target instanceof Object && "ids" in target) return of(target.ids);
-  const document = target === "selection" ? null : candidateOf(target ?? vscode.window.activeTextEditor?.document.uri);
+  if (target && "ids" in target) return of(target.ids);
+  const document = candidateOf(target ?? vscode.window.activeTextEditor?.document.uri);
   if (document) {
     requireStudy(document.study, session);
     return of([document.id]);

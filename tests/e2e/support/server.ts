@@ -82,7 +82,7 @@ export class EditorServer {
         ...[options.entry, ...profile, "--auth", "none", "--bind-addr", `127.0.0.1:${port}`],
         ...(options.trust ? [] : ["--disable-workspace-trust"]),
         ...["--disable-telemetry", "--disable-update-check", "--disable-getting-started-override"],
-        ...["--reconnection-grace-time", "1"],
+        ...["--reconnection-grace-time", "30"],
       ],
       { env, stdio: ["ignore", "pipe", "pipe"], detached: true },
     );

@@ -225,6 +225,8 @@ export class Notifications {
 abstract class WebviewFrame {
   protected readonly workbench: Workbench;
   protected abstract readonly root: string;
+  /** The theme color that shows through it. */
+  protected abstract readonly behind: string;
 
   constructor(workbench: Workbench) {
     this.workbench = workbench;
@@ -260,6 +262,10 @@ abstract class WebviewFrame {
   async violations(): Promise<string[]> {
     const frame = await this.frame();
     await frame.evaluate(axe);
+    // The page is transparent, which axe takes for white; behind it is the part of the workbench that it lies in.
+    await frame.locator("body").evaluate((body, color) => {
+      body.style.backgroundColor = `var(--vscode-${color}-background)`;
+    }, this.behind);
     return frame.evaluate(async (root) => {
       const { axe } = globalThis as unknown as {
         axe: { run(root: string): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
@@ -272,6 +278,7 @@ abstract class WebviewFrame {
 
 export class Panel extends WebviewFrame {
   protected readonly root = "netwright-panel";
+  protected readonly behind = "sideBar";
 
   async show(): Promise<void> {
     const tab = this.workbench.activity("Netwright");
@@ -312,4 +319,5 @@ export class Panel extends WebviewFrame {
 
 export class Dashboard extends WebviewFrame {
   protected readonly root = "netwright-dashboard";
+  protected readonly behind = "editor";
 }
