@@ -140,6 +140,7 @@ export class Workbench {
   async theme(theme: Theme): Promise<void> {
     await this.palette.run("Preferences: Color Theme");
     await this.palette.type(theme);
+    await this.palette.widget.waitFor({ state: "hidden" });
     const kind = { "Dark Modern": "vs-dark", "Light Modern": "vs", "Dark High Contrast": "hc-black" }[theme];
     await this.page.locator(`.monaco-workbench.${kind}`).waitFor();
   }
