@@ -1,5 +1,5 @@
-// npm run package: the extension as VSIX files in dist/. One for every platform, without the embedded model's program; and one each for
-// the platforms that have a prebuilt llama.cpp, with it. `npm run package -- universal linux-x64`: only those.
+// npm run package: the extension as VSIX files in dist/ (or in `--to FOLDER`). One for every platform, without the embedded model's
+// program; and one each for the platforms that have a prebuilt llama.cpp, with it. `npm run package -- universal linux-x64`: only those.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
+import { parseArgs } from "node:util";
 import { build } from "esbuild";
 import { modernNode, must, root, say } from "./bootstrap.mjs";
 import { buildAll } from "./build.mjs";
@@ -35,7 +36,10 @@ const readJson = (file) => JSON.parse(readFileSync(file, "utf8"));
 const { name, version } = readJson(join(root, "package.json"));
 const lock = readJson(join(root, "package-lock.json"));
 
-const asked = process.argv.slice(2);
+const { values, positionals: asked } = parseArgs({
+  options: { to: { type: "string", default: join(root, "dist") } },
+  allowPositionals: true,
+});
 const unknown = asked.filter((target) => !Object.hasOwn(TARGETS, target));
 if (unknown.length > 0) {
   say(`${unknown.join(", ")}: unknown; there are ${Object.keys(TARGETS).join(", ")}`);
@@ -52,7 +56,7 @@ for (const file of ["package.json", "README.md", "CHANGELOG.md", "LICENSE", ".vs
 const built = await buildAll({ minify: true, outdir: join(staged, "dist") });
 const bundled = Object.values(built).flatMap(({ inputs }) => Object.keys(inputs));
 const llama = await traceLlama();
-mkdirSync(join(root, "dist"), { recursive: true });
+mkdirSync(values.to, { recursive: true });
 for (const target of asked.length > 0 ? asked : Object.keys(TARGETS)) await packageFor(target, TARGETS[target]);
 
 /** Caches of Python tools hold thousands of files that the allow-list would drop anyway. */
@@ -70,13 +74,13 @@ async function packageFor(target, prebuilt) {
     for (const each of prebuilt) copyPrebuilt(`@node-llama-cpp/${each}`, embedded);
   }
   writeFileSync(join(staged, "THIRD-PARTY-NOTICES.txt"), notices([...packages].sort()));
-  const file = join(root, "dist", `${name}-${version}${target === "universal" ? "" : `-${target}`}.vsix`);
+  const file = join(values.to, `${name}-${version}${target === "universal" ? "" : `-${target}`}.vsix`);
   const vsce = join(modules, "@vscode", "vsce", "vsce");
   // The images of README.md are in the repository, which is not public: links stay as they are.
   const options = ["--no-dependencies", "--allow-missing-repository", "--no-rewrite-relative-links", "--out", file];
   if (target !== "universal") options.push("--target", target);
   await must(modernNode(), [vsce, "package", ...options], { cwd: staged, stdout: process.stderr.fd });
-  process.stdout.write(`${relative(root, file)}  ${(statSync(file).size / 1e6).toFixed(1)} MB\n`);
+  process.stdout.write(`${relative(process.cwd(), file)}  ${(statSync(file).size / 1e6).toFixed(1)} MB\n`);
 }
 
 /** The files of node-llama-cpp and of what it uses that can be reached when a prebuilt binary is loaded; paths relative to the root. */

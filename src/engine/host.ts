@@ -37,6 +37,10 @@ interface Job {
   ended: Promise<unknown>;
 }
 
+function startOf({ planned, resumed }: Extract<EngineEvent, { type: "cycle-started" }>): Activity["progress"] {
+  return resumed ? null : { planned, designed: 0, checked: 0, trained: 0, finished: 0, secondsLeft: null };
+}
+
 export class EngineHost {
   readonly #study: Study;
   readonly #listener: Listener;
@@ -283,7 +287,8 @@ export class EngineHost {
         this.#set({ designer: event.designer ?? this.#activity.designer, trainer: event.trainer, setup: null });
         break;
       case "cycle-started":
-        this.#set({ cycle: event.cycle, mode: event.mode, interrupted: null });
+        // The seeds' counts were shown until now; those of a resumed cycle come with its next step.
+        this.#set({ cycle: event.cycle, mode: event.mode, interrupted: null, progress: startOf(event) });
         this.#listener.changes([{ kind: "cycles", cycles: store.cycles() }]);
         break;
       case "stage": {

@@ -176,6 +176,15 @@ class Running {
 
   #end(how: string, whileLoading: (error: Error) => void): void {
     if (this.#ended !== null) return;
+    if (this.#log.some((line) => line.includes("Cannot find package 'node-llama-cpp'"))) {
+      this.#ended = new UserError(
+        "designer-platform",
+        `This copy of Netwright comes without llama.cpp, which the embedded model needs. Run a model with Ollama, or install the ` +
+          `Netwright package for ${process.platform}-${process.arch}.`,
+      );
+      whileLoading(this.#ended);
+      return;
+    }
     const tail = this.#log.slice(-5).join("\n");
     const hint =
       how === "SIGKILL" ? " Memory may have run out: a smaller model, context or number at once takes less." : "";
