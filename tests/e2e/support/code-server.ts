@@ -9,17 +9,18 @@ import { promisify } from "node:util";
 const VERSION = "4.139.1";
 const run = promisify(execFile);
 
-const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "netwright-test");
+/** Where what the tests install lies. */
+export const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "netwright-test");
 
 /** The program to start, as an argument for Node. Installs it when it is not there: a minute, from npm alone. */
 export async function ensureCodeServer(say: (line: string) => void): Promise<string> {
-  const folder = join(cache, `code-server-${VERSION}`);
+  const folder = join(CACHE, `code-server-${VERSION}`);
   const entry = join(folder, "node_modules", "code-server", "out", "node", "entry.js");
   if (existsSync(entry)) return entry;
   say(`Installing code-server ${VERSION} for the tests in an editor (once) ...`);
-  mkdirSync(cache, { recursive: true });
+  mkdirSync(CACHE, { recursive: true });
   // Made beside its place and then moved there: a half-made one is never taken for a whole one, and two at once do no harm.
-  const partial = mkdtempSync(join(cache, "installing-"));
+  const partial = mkdtempSync(join(CACHE, "installing-"));
   try {
     writeFileSync(
       join(partial, "package.json"),

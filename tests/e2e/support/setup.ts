@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { appendFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
 import type { TestProject } from "vitest/node";
-import { chromiumForTests } from "../../webview/page.ts";
+import { ensureChromium } from "./chromium.ts";
 import { ensureCodeServer } from "./code-server.ts";
 import { OUTPUT } from "./workbench.ts";
 
@@ -23,10 +23,11 @@ export default async function setup(project: TestProject): Promise<void> {
 }
 
 async function parts() {
-  const browser = chromiumForTests();
-  if (browser === null) return null;
+  const say = (line: string) => process.stderr.write(`${line}\n`);
   try {
-    const entry = await ensureCodeServer((line) => process.stderr.write(`${line}\n`));
+    const browser = await ensureChromium(say);
+    if (browser === null) return null;
+    const entry = await ensureCodeServer(say);
     return { entry, browser, vsix: pack() };
   } catch (error) {
     const notes = process.env.NETWRIGHT_TEST_NOTES;
