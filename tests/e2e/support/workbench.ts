@@ -166,9 +166,7 @@ export class Palette {
   }
 
   async has(command: string): Promise<boolean> {
-    await this.#page.keyboard.press("F1");
-    await this.input.waitFor();
-    await this.input.fill(`>${command}`);
+    await this.#ask(command);
     await this.rows.first().waitFor();
     const found = (await this.#row(command).count()) > 0;
     await this.#page.keyboard.press("Escape");
@@ -179,9 +177,20 @@ export class Palette {
   /** Runs the command, waiting until it is enabled. */
   async run(command: string): Promise<void> {
     await until(`${command} is enabled`, () => this.has(command));
-    await this.#page.keyboard.press("F1");
-    await this.input.fill(`>${command}`);
+    await this.#ask(command);
     await this.#row(command).first().click();
+  }
+
+  /** A list that is just closing takes no text, and swallows the key: then it is pressed again. */
+  async #ask(command: string): Promise<void> {
+    await until("the palette is open", async () => {
+      await this.#page.keyboard.press("F1");
+      const filled = this.input.fill(`>${command}`, { timeout: 3000 });
+      return filled.then(
+        () => true,
+        () => false,
+      );
+    });
   }
 
   #row(command: string): Locator {
@@ -212,13 +221,6 @@ export class Notifications {
 
   async press(text: string | RegExp, button: string): Promise<void> {
     await this.toast(text).getByRole("button", { name: button, exact: true }).click();
-  }
-
-  async clear(): Promise<void> {
-    await this.#page.keyboard.press("F1");
-    const input = this.#page.locator(".quick-input-widget:visible input[type=text]");
-    await input.fill(">Notifications: Clear All Notifications");
-    await this.#page.keyboard.press("Enter");
   }
 }
 
@@ -283,7 +285,12 @@ export class Panel extends WebviewFrame {
 
   async show(): Promise<void> {
     const tab = this.workbench.activity("Netwright");
-    if ((await tab.getAttribute("aria-selected")) !== "true") await tab.click();
+    // A window that is being restored may show the panel by itself a moment later: a click would then hide it.
+    await until("the panel is shown", async () => {
+      if ((await tab.getAttribute("aria-selected")) !== "true") await tab.click();
+      await delay(500);
+      return (await tab.getAttribute("aria-selected")) === "true";
+    });
     await this.frame();
   }
 
