@@ -69,9 +69,7 @@ describe.skipIf(!parts)("studies", () => {
     await window.palette.run("Netwright: Open Study Configuration");
     await window.tab(/netwright\.json/).waitFor();
     await window.editor.locator(".view-line").nth(2).click();
-    await window.page.keyboard.press("Control+Space");
-    const suggestions = window.page.locator(".suggest-widget .monaco-list-row");
-    await suggestions.filter({ hasText: "novelty" }).waitFor();
+    await window.suggested("novelty");
   });
 
   it("that are several wait to be chosen", async () => {

@@ -137,6 +137,19 @@ export class Workbench {
     await this.tab(file).waitFor();
   }
 
+  /** Waits until the editor suggests this where the cursor stands: a language that is just starting knows nothing yet. */
+  async suggested(text: string): Promise<void> {
+    const row = this.page.locator(".suggest-widget .monaco-list-row").filter({ hasText: text });
+    await until(`${text} is suggested`, async () => {
+      await this.page.keyboard.press("Escape");
+      await this.page.keyboard.press("Control+Space");
+      return row.waitFor({ timeout: 3000 }).then(
+        () => true,
+        () => false,
+      );
+    });
+  }
+
   async theme(theme: Theme): Promise<void> {
     await this.palette.run("Preferences: Color Theme");
     await this.palette.type(theme);
