@@ -3,12 +3,10 @@ import { diagnose } from "../engine/doctor.ts";
 import { netwrightHome } from "../engine/paths.ts";
 import { hasGpu, installDesigner, installPython, missingParts, prepareStudyData } from "../engine/setup.ts";
 import { createStudy, readStudyConfig, STUDY_FILE } from "../engine/study.ts";
-import { PAPER, parseStudyConfig, type StudyConfigInput } from "../study/config.ts";
+import { DATASETS, PAPER, parseStudyConfig, type StudyConfigInput } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
 import type { Context } from "./context.ts";
 import { printJson, printText } from "./output.ts";
-
-const DATASETS = ["cifar10", "fashion-mnist", "digits"] as const;
 
 /** Reads `--data`: a data set's name, or a path that holds CIFAR-10. */
 export function dataOption(value: string): StudyConfigInput["data"] {

@@ -4,10 +4,10 @@ import { basename } from "node:path";
 import { type Designer, UserError } from "../study/ports.ts";
 import { openLlama } from "./llama/parent.ts";
 import { DEFAULT_EMBEDDED_MODEL, EMBEDDED_MODELS, ensureModel, installedModels } from "./models.ts";
-import { type LocalModel, listOllama, ollamaAddress, openOllama, suitableModel } from "./ollama.ts";
+import { hasModel, type LocalModel, listOllama, ollamaAddress, openOllama, suitableModel } from "./ollama.ts";
 import type { OnProgress } from "./progress.ts";
 
-export { createFromGguf, pullModel } from "./ollama.ts";
+export { createFromGguf, hasModel, pullModel } from "./ollama.ts";
 export type { OnProgress, Progress } from "./progress.ts";
 
 export interface DesignerConfig {
@@ -65,8 +65,7 @@ export async function chooseDesigner(
   const models = await reachable(host, signal);
   if (models === null) return embedded;
   if (model === null) return suitableModel(models) === null ? embedded : { provider: "ollama", model: null };
-  const tagged = /:[^/]*$/.test(model) ? model : `${model}:latest`;
-  return models.some(({ name }) => name === tagged) ? { provider: "ollama", model } : embedded;
+  return hasModel(models, model) ? { provider: "ollama", model } : embedded;
 }
 
 /** Whether a model that is named can only be an embedded one. */

@@ -231,6 +231,10 @@ export function suitableModel(models: LocalModel[], memory: number = totalmem())
 /** "qwen" and "qwen:latest" are one. */
 const tagged = (name: string) => (/:[^/]*$/.test(name) ? name : `${name}:latest`);
 
+/** Whether a server that has `models` has the one that is called `wanted`. */
+export const hasModel = (models: readonly { name: string }[], wanted: string): boolean =>
+  models.some(({ name }) => name === tagged(wanted));
+
 /**
  * Pulls a model onto the server.
  * @throws UserError as listOllama, or "ollama-error" with what the server says; AbortError.
@@ -376,7 +380,7 @@ export async function openOllama(
       `Ollama at ${address} has no coding model of a fitting size. Pull one ("ollama pull qwen2.5-coder:7b"), or name one in "designer.model".`,
     );
   }
-  if (!models.some(({ name }) => name === tagged(base))) throw missing(address, base);
+  if (!hasModel(models, base)) throw missing(address, base);
   const model =
     options.adapter === null ? base : await adapted(options.host, models, base, options.adapter, onProgress, signal);
 

@@ -1,5 +1,5 @@
 /** What the designer is asked. Pure: a prompt is a function of the study's state, so a recorded one can be explained. */
-import type { Attempt, DesignMode, Failure, Message, Prompt, TaskShape } from "../study/types.ts";
+import type { DesignMode, Failure, Message, Prompt, TaskShape } from "../study/types.ts";
 import { splitIdea } from "./briefs.ts";
 import { architecture } from "./frame.ts";
 
@@ -44,7 +44,7 @@ export function designPrompt(input: DesignInput): Prompt {
  * One repair turn: the same question, with the exact error, its line and what usually mends it. The failed code is not shown: a
  * small model that sees it writes it again, mistake included (measured: docs/designer-experiments.md).
  */
-export function repairPrompt(input: DesignInput, _attempt: Attempt, failure: Failure): Prompt {
+export function repairPrompt(input: DesignInput, failure: Failure): Prompt {
   const where = failure.source ? `\nat the line: ${failure.source.trim()}` : "";
   return ask(
     input,

@@ -13,7 +13,7 @@ function fixOf(code: string): { title: string; command: string } {
   return { title: "Show Log", command: "netwright.showLog" };
 }
 
-export function isCancelled(error: unknown): boolean {
+function isCancelled(error: unknown): boolean {
   return error instanceof vscode.CancellationError || isCancellation(error);
 }
 

@@ -32,7 +32,7 @@ export class EngineClient {
   /** True when this client started the engine. */
   readonly started: boolean;
 
-  private constructor(socket: Socket, started: boolean) {
+  constructor(socket: Socket, started: boolean) {
     this.#socket = socket;
     this.started = started;
     this.#connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
@@ -79,11 +79,7 @@ export class EngineClient {
   /** Connects to the study's engine; null when none runs. */
   static async connect(dir: string): Promise<EngineClient | null> {
     const socket = await reach(engineAddress(dir));
-    return socket ? EngineClient.over(socket, false) : null;
-  }
-
-  static over(socket: Socket, started: boolean): EngineClient {
-    return new EngineClient(socket, started);
+    return socket ? new EngineClient(socket, false) : null;
   }
 
   /** Asks; cancelling asks the engine to stop that work. Failures come back as the UserError or AbortError that the engine met. */
@@ -186,7 +182,7 @@ async function start(options: EngineOptions, signal: AbortSignal): Promise<Engin
   try {
     for (let waited = 0; waited < START_MILLISECONDS; waited += 50) {
       const socket = await reach(address);
-      if (socket) return EngineClient.over(socket, true);
+      if (socket) return new EngineClient(socket, true);
       const failure = startFailure(said);
       // Somebody else's engine took the study in the meantime: it will answer.
       if (failure && failure.code !== "study-busy") throw new UserError(failure.code, failure.message);

@@ -237,7 +237,7 @@ async function ask(
   const input = designInput(loop, work, work.mode);
   const first = work.attempts[0];
   const number = first ? 2 : 1;
-  const prompt = first && failure ? repairPrompt(input, first, failure) : designPrompt(input);
+  const prompt = failure ? repairPrompt(input, failure) : designPrompt(input);
   const { temperature, topP, minP, maxTokens } = config.designer;
   const sampling: Sampling = { temperature, topP, minP, maxTokens, seed: work.seed + number - 1 };
   const reply = await designer.generate(prompt, sampling, signal, (piece) =>
@@ -252,8 +252,6 @@ async function ask(
     reply,
     code: "code" in read ? read.code : null,
     failure: "failure" in read ? read.failure : null,
-    checked: false,
-    checkSeconds: 0,
   });
 }
 

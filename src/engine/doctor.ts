@@ -7,7 +7,7 @@ import { probeDevices } from "../trainer/devices.ts";
 import { findPython, installedPython } from "../trainer/environment.ts";
 import { sandboxReport } from "../trainer/index.ts";
 import { netwrightHome, pythonPackage } from "./paths.ts";
-import { missingParts } from "./setup.ts";
+import { missingData } from "./setup.ts";
 import { openStudy, readStudyConfig } from "./study.ts";
 
 export interface Finding {
@@ -31,7 +31,7 @@ export async function diagnose(dir: string | null, signal: AbortSignal): Promise
   findings.push(await examineDesigner(study?.config ?? null, signal));
   if (study) {
     findings.push(study.finding);
-    if (study.config && dir) findings.push(...(await examineData(study.config, dir, signal)));
+    if (study.config && dir) findings.push(examineData(study.config, dir));
   }
   findings.push(examineDisk());
   return findings;
@@ -132,19 +132,16 @@ function examineStudy(dir: string): { finding: Finding; config: StudyConfig | nu
   }
 }
 
-async function examineData(config: StudyConfig, dir: string, signal: AbortSignal): Promise<Finding[]> {
-  const missing = (await missingParts(config, dir, signal)).find(({ what }) => what.startsWith("The data set"));
+function examineData(config: StudyConfig, dir: string): Finding {
   const { dataset } = config.data;
-  if (!missing) return [ok("Data", dataset)];
-  return [
-    {
-      what: "Data",
-      state: "note",
-      found: `${dataset}, not prepared yet`,
-      remedy: "Prepared before the first cycle, or now with: netwright setup",
-      fix: "install",
-    },
-  ];
+  if (!missingData(config, dir)) return ok("Data", dataset);
+  return {
+    what: "Data",
+    state: "note",
+    found: `${dataset}, not prepared yet`,
+    remedy: "Prepared before the first cycle, or now with: netwright setup",
+    fix: "install",
+  };
 }
 
 /** A cycle writes little; a full disk loses it all the same. */

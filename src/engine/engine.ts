@@ -7,7 +7,6 @@ import type { Designer, Trainer } from "../study/ports.ts";
 import { openTrainer } from "../trainer/index.ts";
 import type { Loop } from "./cycle.ts";
 import type { Emit } from "./events.ts";
-
 import { netwrightHome, pythonPackage } from "./paths.ts";
 import { addSeeds } from "./seeds.ts";
 import { prepareStudyData } from "./setup.ts";

@@ -26,6 +26,16 @@ import { readStudyConfig, type Study } from "./study.ts";
 /** A model and a worker that nobody uses give their memory back after this long. */
 const WARM_MILLISECONDS = 120_000;
 
+/** What the activity says of the work when there is none. */
+const AT_REST: Pick<Activity, "state" | "setup" | "cycle" | "mode" | "progress" | "underway"> = {
+  state: "idle",
+  setup: null,
+  cycle: null,
+  mode: null,
+  progress: null,
+  underway: [],
+};
+
 export interface Listener {
   changes(changes: Change[]): void;
   event(event: EngineEvent): void;
@@ -48,6 +58,8 @@ export class EngineHost {
   #warm: { loop: RunningLoop; config: string } | null = null;
   #cooling: NodeJS.Timeout | undefined;
   #job: Job | null = null;
+  /** The cycle under way, for those who ask for one meanwhile. */
+  #running: Promise<StepResult> | null = null;
   #activity: Activity;
   readonly #underway = new Map<number, Underway>();
   readonly #texts = new Map<number, string>();
@@ -57,12 +69,7 @@ export class EngineHost {
     this.#listener = listener;
     this.#config = study.config;
     this.#activity = {
-      state: "idle",
-      setup: null,
-      cycle: null,
-      mode: null,
-      progress: null,
-      underway: [],
+      ...AT_REST,
       designer: null,
       trainer: null,
       error: null,
@@ -97,7 +104,7 @@ export class EngineHost {
     if (this.#running) return this.#running;
     this.#running = this.#work(async (signal) => {
       this.#configure();
-      const { config } = this;
+      const config = this.#config;
       markRunning(this.#study.stateDir, parameters);
       const { loop, designer } = await this.#loop(true, signal);
       if (!designer) throw new Error("the loop started without a designer");
@@ -117,7 +124,6 @@ export class EngineHost {
     });
     return this.#running;
   }
-  #running: Promise<StepResult> | null = null;
 
   /** Stops what runs, and answers when it has stopped. */
   async stop(): Promise<void> {
@@ -145,11 +151,11 @@ export class EngineHost {
   evaluate(parameters: EvaluationParameters): Promise<Evaluation> {
     return this.#work(async (signal) => {
       this.#configure();
-      const protocolName = parameters.protocol ?? this.config.protocol.name;
+      const protocolName = parameters.protocol ?? this.#config.protocol.name;
       const config: StudyConfig = {
-        ...this.config,
-        data: parameters.data ?? this.config.data,
-        protocol: { ...this.config.protocol, name: protocolName },
+        ...this.#config,
+        data: parameters.data ?? this.#config.data,
+        protocol: { ...this.#config.protocol, name: protocolName },
       };
       const trainer = await startTrainer(config, this.#study.dir, this.#emit, signal);
       try {
@@ -173,7 +179,7 @@ export class EngineHost {
       }
       const { loop } = await this.#loop(false, signal);
       this.#set({ state: "running" });
-      const protocol = protocolOf(this.config);
+      const protocol = protocolOf(this.#config);
       this.#emit({ type: "stage", id, name: before.name, stage: "training", because: null });
       const result = await loop.trainer.train(code, protocol, signal, (p) =>
         this.#emit({ type: "training", id, ...p }),
@@ -205,10 +211,6 @@ export class EngineHost {
     await this.stop();
     await this.#cool();
     this.#study.close();
-  }
-
-  get config(): StudyConfig {
-    return this.#config;
   }
 
   /** People edit `netwright.json` between runs: what it says when work starts is what counts. */
@@ -262,12 +264,7 @@ export class EngineHost {
       this.#cooling = setTimeout(() => void this.#cool(), WARM_MILLISECONDS).unref();
       const { store } = this.#study;
       this.#set({
-        state: "idle",
-        setup: null,
-        cycle: null,
-        mode: null,
-        progress: null,
-        underway: [],
+        ...AT_REST,
         interrupted: store.openCycle()?.cycle ?? null,
       });
       this.#listener.changes([{ kind: "cycles", cycles: store.cycles() }]);

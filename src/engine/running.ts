@@ -1,7 +1,8 @@
 /** A mark that a cycle runs. It outlives a killed engine, and so tells one that was killed from one that was stopped. */
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { writeAtomically } from "./atomic.ts";
 import type { StepParameters } from "./protocol.ts";
 
 const schema = z.object({
@@ -14,9 +15,7 @@ const schema = z.object({
 const markFile = (stateDir: string) => join(stateDir, "running.json");
 
 export function markRunning(stateDir: string, parameters: StepParameters): void {
-  const file = markFile(stateDir);
-  writeFileSync(`${file}.partial`, JSON.stringify(parameters), { flush: true });
-  renameSync(`${file}.partial`, file);
+  writeAtomically(markFile(stateDir), JSON.stringify(parameters));
 }
 
 export function clearRunning(stateDir: string): void {

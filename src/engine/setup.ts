@@ -1,6 +1,6 @@
 /** What a study needs to be there before it can run: what is missing, and installing it. */
 import { join, resolve } from "node:path";
-import { type Choice, chooseDesigner, listDesigners, pullModel } from "../designer/index.ts";
+import { type Choice, chooseDesigner, hasModel, listDesigners, pullModel } from "../designer/index.ts";
 import { DEFAULT_EMBEDDED_MODEL, ensureModel } from "../designer/models.ts";
 import { protocolOf, type StudyConfig } from "../study/config.ts";
 import { isPrepared, prepareData } from "../trainer/data.ts";
@@ -37,14 +37,19 @@ export async function missingParts(
   if (python.python === null) parts.push({ what: "A Python environment with PyTorch", bytes: python.bytes });
   const model = await missingModel(config?.designer ?? ANY_DESIGNER, signal);
   if (model) parts.push(model);
-  if (config && dir && DATA_BYTES[config.data.dataset] > 0 && !isPrepared(dataOptions(config, dir))) {
-    const { dataset, source } = config.data;
-    parts.push({
-      what: `The data set ${dataset}${source ? `, from ${source}` : ""}`,
-      bytes: source ? null : DATA_BYTES[dataset],
-    });
-  }
+  const data = config && dir ? missingData(config, dir) : null;
+  if (data) parts.push(data);
   return parts;
+}
+
+/** The study's data where it is still to be fetched or decoded; null where it is ready, or needs neither. */
+export function missingData(config: StudyConfig, dir: string): MissingPart | null {
+  const { dataset, source } = config.data;
+  if (DATA_BYTES[dataset] === 0 || isPrepared(dataOptions(config, dir))) return null;
+  return {
+    what: `The data set ${dataset}${source ? `, from ${source}` : ""}`,
+    bytes: source ? null : DATA_BYTES[dataset],
+  };
 }
 
 const ANY_DESIGNER = { provider: "auto", model: null, host: null } as const;
@@ -60,9 +65,6 @@ async function missingModel(designer: DesignerChoice, signal: AbortSignal): Prom
   const known = embedded.find(({ name }) => name === choice.model);
   return known && !known.installed ? { what: `The model ${known.title}`, bytes: known.bytes } : null;
 }
-
-const hasModel = (models: { name: string }[], wanted: string) =>
-  models.some(({ name }) => name === wanted || name === `${wanted}:latest`);
 
 export function installPython(emit: Emit, signal: AbortSignal): Promise<{ python: string }> {
   return ensurePython(netwrightHome(), pythonPackage, show(emit), signal);

@@ -1,9 +1,10 @@
 /** A study's folder: `netwright.json`, and its state under `.netwright/`. */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { openStore, type StudyStore } from "../store/store.ts";
 import { parseStudyConfig, type StudyConfig, type StudyConfigInput } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
+import { writeAtomically } from "./atomic.ts";
 import { fileError } from "./file-error.ts";
 
 export const STUDY_FILE = "netwright.json";
@@ -60,8 +61,7 @@ export function createStudy(dir: string, input: StudyConfigInput): void {
   parseStudyConfig(text, file);
   try {
     mkdirSync(dir, { recursive: true });
-    writeFileSync(`${file}.partial`, text, { flush: true });
-    renameSync(`${file}.partial`, file);
+    writeAtomically(file, text);
   } catch (error) {
     throw fileError(error, `write ${file}`);
   }

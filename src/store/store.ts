@@ -138,7 +138,7 @@ export class StudyStore {
   }
 
   /** Records a question and its answer. What the check says of it follows by {@link recordCheck}. */
-  addAttempt(id: number, attempt: Attempt): void {
+  addAttempt(id: number, attempt: Omit<Attempt, "checked" | "checkSeconds">): void {
     const { number, prompt, sampling, model, reply, code, failure } = attempt;
     this.#db.run(
       `INSERT INTO attempts (candidate, number, at, model, sampling, prompt_tokens, tokens, seconds, finish, failure, code, reply, prompt)

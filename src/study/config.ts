@@ -6,8 +6,10 @@ import type { Protocol } from "./types.ts";
 const count = (min: number, max: number) => z.int().min(min).max(max);
 const share = z.number().min(0).max(1);
 
+export const DATASETS = ["cifar10", "fashion-mnist", "digits"] as const;
+
 const dataSchema = z.strictObject({
-  dataset: z.enum(["cifar10", "fashion-mnist", "digits"]).describe("Which photographs the nets learn from."),
+  dataset: z.enum(DATASETS).describe("Which photographs the nets learn from."),
   source: z
     .string()
     .nullable()

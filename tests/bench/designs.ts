@@ -111,7 +111,7 @@ async function run({ position, seed, input }: (typeof jobs)[number]): Promise<vo
   let checked: { code: string; checked: Checked } | null = null;
   for (const number of [1, 2] as const) {
     const [first] = attempts;
-    const prompt = first?.failure ? repairPrompt(input, first, first.failure) : designPrompt(input);
+    const prompt = first?.failure ? repairPrompt(input, first.failure) : designPrompt(input);
     const sampling: Sampling = {
       ...{ temperature: Number(options.temperature), topP: 1, minP: 0.05 },
       ...{ seed: seed + number - 1, maxTokens: Number(options["max-tokens"]) },

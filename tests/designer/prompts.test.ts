@@ -5,7 +5,7 @@ import { architecture, complete } from "../../src/designer/frame.ts";
 import { type DesignInput, designPrompt, repairPrompt } from "../../src/designer/prompts.ts";
 import { readReply } from "../../src/designer/replies.ts";
 import { seeded } from "../../src/study/random.ts";
-import type { Attempt, Failure, Prompt, Reply } from "../../src/study/types.ts";
+import type { Failure, Prompt, Reply } from "../../src/study/types.ts";
 
 const seed = (name: string): string => readFileSync(new URL(`../../python/seeds/${name}.py`, import.meta.url), "utf8");
 const SEEDS = ["DenseNetSmall", "InceptionSqueeze", "PlainConv", "ResidualNet", "SeparableNet"];
@@ -113,21 +113,10 @@ describe("repairPrompt", () => {
     line: 12,
     source: "  x = self.a(x)",
   };
-  const attempt = (code: string | null): Attempt => ({
-    number: 1,
-    prompt: designPrompt(input()),
-    sampling: { temperature: 0.7, topP: 1, minP: 0.05, seed: 1, maxTokens: 800 },
-    model: "m",
-    reply: reply(""),
-    code,
-    failure,
-    checked: true,
-    checkSeconds: 1,
-  });
 
   it("asks the same question, with the exact error, its line and advice, and begins the answer alike", () => {
     const first = designPrompt(input());
-    const repair = repairPrompt(input(), attempt(seed("ResidualNet")), failure);
+    const repair = repairPrompt(input(), failure);
     const added = whole(repair).replace(whole(first), "");
     expect(added).toContain("RuntimeError: The size of tensor a (8) must match the size of tensor b (16)");
     expect(added).toContain("x = self.a(x)");
@@ -144,7 +133,7 @@ describe("repairPrompt", () => {
     ],
     ["init", "AttributeError: module 'torch.nn' has no attribute 'Concatenate'", "There is no Concatenate"],
   ] as const)("says what usually mends %s: %s", (outcome, message, advice) => {
-    const text = whole(repairPrompt(input(), attempt(null), { outcome, message, line: null, source: null }));
+    const text = whole(repairPrompt(input(), { outcome, message, line: null, source: null }));
     expect(text).toContain(message);
     expect(text).toContain(advice);
   });

@@ -58,8 +58,6 @@ function add(cycle: number, n: number): number {
     reply: { text: excerpt(2500), promptTokens: 1900, tokens: 700, seconds: 20, finish: "stop" },
     code: excerpt(2500),
     failure: null,
-    checked: false,
-    checkSeconds: 0,
   });
   if (n % 3 !== 0) {
     const failure = { outcome: "forward", message: "RuntimeError: shapes", line: 3, source: "x = self.fc(x)" } as const;

@@ -28,8 +28,6 @@ try {
       reply: { text: `reply ${n} `.repeat(500), promptTokens: 10, tokens: 20, seconds: 1, finish: "stop" },
       code: null,
       failure: null,
-      checked: false,
-      checkSeconds: 0,
     });
     writeSync(1, `${id}\n`);
   }
