@@ -1,7 +1,7 @@
 /** What the command line prints: results on stdout (or JSON), progress on stderr. */
 import type { EngineEvent } from "../engine/events.ts";
 import { decisionAccuracy } from "../study/admission.ts";
-import type { Candidate, CycleSummary } from "../study/types.ts";
+import type { Candidate, CycleSummary, Generation, ProbeScore } from "../study/types.ts";
 
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
@@ -65,6 +65,17 @@ export function summaryLine(summary: CycleSummary): string {
   );
 }
 
+/** What became of a generation, in a line. */
+export function generationLine({ generation, state, probe, error }: Generation): string {
+  const score = ({ newAndValid, questions }: ProbeScore) => `${newAndValid} of ${questions}`;
+  const said = probe
+    ? `: new and valid ${score(probe.own)}, its parent ${score(probe.parent)}`
+    : error
+      ? `: ${error}`
+      : "";
+  return `Generation ${generation} ${state}${said}.`;
+}
+
 /** Progress for people: one line that is rewritten on a terminal, a line per event of note elsewhere. */
 export class ProgressLine {
   readonly #terminal = process.stderr.isTTY === true;
@@ -72,6 +83,7 @@ export class ProgressLine {
   #counts = "";
   #shown = "";
   #lastSetup = "";
+  #lastTuning = "";
 
   handle(event: EngineEvent): void {
     switch (event.type) {
@@ -119,6 +131,12 @@ export class ProgressLine {
         this.#status(this.#counts);
         break;
       }
+      case "tuning":
+        this.#tuning(event);
+        break;
+      case "generation":
+        this.#say(generationLine(event.generation));
+        break;
       case "text":
         break;
     }
@@ -127,6 +145,23 @@ export class ProgressLine {
   /** Ends the rewritten line. */
   close(): void {
     this.#status("");
+  }
+
+  #tuning({ generation, stage, step, steps, losses, secondsLeft }: Extract<EngineEvent, { type: "tuning" }>): void {
+    const loss = losses.at(-1);
+    const left = secondsLeft === null ? "" : `, about ${duration(secondsLeft)} left`;
+    const text = `generation ${generation}: ${stage} ${step} of ${steps}${left}${loss ? `, loss ${loss.training.toFixed(3)}` : ""}`;
+    if (this.#terminal) {
+      this.#status(text);
+      return;
+    }
+    const held = loss?.heldOut ?? null;
+    const news =
+      held === null
+        ? `${stage}`
+        : `${stage}, epoch ${loss?.epoch}: loss ${loss?.training.toFixed(3)}, held out ${held.toFixed(3)}`;
+    if (news !== this.#lastTuning) this.#say(`Generation ${generation}: ${news}`);
+    this.#lastTuning = news;
   }
 
   #setup({ what, done, total, unit }: Extract<EngineEvent, { type: "setup" }>): void {

@@ -63,8 +63,8 @@ export function connectPage(page: PageName, webview: vscode.Webview, context: Pa
     const why = session.blocked;
     if (why) post({ type: "blocked", why });
     else if (session.model) {
-      const { number, study, activity, cycles, candidates } = session.model;
-      post({ type: "snapshot", snapshot: { number, study, activity, cycles, candidates: [...candidates.values()] } });
+      const { candidates, ...rest } = session.model;
+      post({ type: "snapshot", snapshot: { ...rest, candidates: [...candidates.values()] } });
     }
   };
   /** What is shown is connected to. */

@@ -74,7 +74,11 @@ export async function runCycle(
     );
   }
   const cycle =
-    open?.cycle ?? store.beginCycle({ mode: options.mode, planned: options.candidates, seed: options.seed });
+    open?.cycle ??
+    store.beginCycle({
+      ...{ mode: options.mode, planned: options.candidates, seed: options.seed },
+      generation: store.currentGeneration(),
+    });
   const { mode, planned, seed } = open ?? { mode: options.mode, planned: options.candidates, seed: options.seed };
   emit({ type: "cycle-started", cycle, mode, planned, resumed: open !== null });
   planCandidates(loop, { cycle, mode, planned, seed });

@@ -1,5 +1,6 @@
 /** What is found here, what is missing, and how to mend it. */
 import { statfsSync } from "node:fs";
+import { createRequire } from "node:module";
 import { chooseDesigner, listDesigners } from "../designer/index.ts";
 import type { StudyConfig } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
@@ -104,6 +105,13 @@ async function examineDesigner(config: StudyConfig | null, signal: AbortSignal):
     }
     const model = embedded.find(({ name }) => name === choice.model);
     const besides = ollama.error ? "" : ` (Ollama at ${ollama.address} has no suitable model)`;
+    if (!hasLlama()) {
+      const remedy =
+        "This copy of Netwright comes without llama.cpp, which the embedded model needs. Start Ollama and pull a coding model " +
+        "(ollama pull qwen2.5-coder:1.5b), or install the Netwright package for " +
+        `${process.platform}-${process.arch}.`;
+      return { what, state: "missing", found: `${choice.model}, embedded${besides}`, remedy, fix: null };
+    }
     if (!model || model.installed) return ok(what, `${choice.model}, embedded${besides}`);
     return {
       what,
@@ -115,6 +123,16 @@ async function examineDesigner(config: StudyConfig | null, signal: AbortSignal):
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return { what, state: "missing", found: wanted.model ?? wanted.provider, remedy: error.message, fix: "settings" };
+  }
+}
+
+/** Whether the embedded model's program is in this copy: the package for every platform is without it. */
+function hasLlama(): boolean {
+  try {
+    createRequire(import.meta.url).resolve("node-llama-cpp");
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,6 +1,6 @@
 /** What an engine tells its clients while it works. Plain data, so that it can cross a process boundary. */
 import type { DesignerInfo, TrainerInfo, TrainProgress } from "../study/ports.ts";
-import type { Candidate, DesignMode, Failure } from "../study/types.ts";
+import type { Candidate, DesignMode, Failure, Generation, LossPoint } from "../study/types.ts";
 
 export type Stage = "designing" | "repairing" | "checking" | "comparing" | "training";
 
@@ -16,7 +16,9 @@ export type EngineEvent =
   | { type: "text"; id: number; piece: string }
   | ({ type: "training"; id: number } & TrainProgress)
   | { type: "candidate"; candidate: Candidate }
-  | ({ type: "progress" } & CycleProgress);
+  | ({ type: "progress" } & CycleProgress)
+  | ({ type: "tuning" } & Tuning)
+  | { type: "generation"; generation: Generation };
 
 export interface CycleProgress {
   planned: number;
@@ -25,6 +27,18 @@ export interface CycleProgress {
   trained: number;
   finished: number;
   /** Estimate; null until there is something to go by. */
+  secondsLeft: number | null;
+}
+
+/** A generation in the making: its LoRA run, then its probe. */
+export interface Tuning {
+  generation: number;
+  stage: "loading" | "training" | "converting" | "probing";
+  /** Of `steps`; while probing, answers of those that the probe asks for. */
+  step: number;
+  steps: number;
+  losses: LossPoint[];
+  tokensPerSecond: number | null;
   secondsLeft: number | null;
 }
 

@@ -27,13 +27,15 @@ import { readStudyConfig, type Study } from "./study.ts";
 const WARM_MILLISECONDS = 120_000;
 
 /** What the activity says of the work when there is none. */
-const AT_REST: Pick<Activity, "state" | "setup" | "cycle" | "mode" | "progress" | "underway"> = {
+const AT_REST: Pick<Activity, "state" | "setup" | "cycle" | "mode" | "progress" | "underway" | "tuning" | "run"> = {
   state: "idle",
   setup: null,
   cycle: null,
   mode: null,
   progress: null,
   underway: [],
+  tuning: null,
+  run: null,
 };
 
 export interface Listener {
@@ -83,7 +85,13 @@ export class EngineHost {
 
   snapshot(): Omit<Snapshot, "number"> {
     const { store } = this.#study;
-    return { study: this.#view(), activity: this.#activity, cycles: store.cycles(), candidates: store.list() };
+    return {
+      study: this.#view(),
+      activity: this.#activity,
+      cycles: store.cycles(),
+      generations: store.generations(),
+      candidates: store.list(),
+    };
   }
 
   /** What is written so far of a candidate that is being designed. */
@@ -320,6 +328,15 @@ export class EngineHost {
       }
       case "text":
         this.#texts.set(event.id, (this.#texts.get(event.id) ?? "") + event.piece);
+        break;
+      case "tuning": {
+        const { type: _, ...tuning } = event;
+        this.#set({ tuning, setup: null });
+        break;
+      }
+      case "generation":
+        this.#set({ tuning: null });
+        this.#listener.changes([{ kind: "generations", generations: store.generations() }]);
         break;
       case "note":
         break;

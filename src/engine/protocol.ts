@@ -12,13 +12,14 @@ import type {
   CycleSummary,
   DesignMode,
   Failure,
+  Generation,
   Outcome,
   Protocol,
 } from "../study/types.ts";
-import type { CycleProgress, EngineEvent, Stage } from "./events.ts";
+import type { CycleProgress, EngineEvent, Stage, Tuning } from "./events.ts";
 
 /** Raised with every change that an older peer would not understand. A client asks an engine of another version to end itself. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** What a study is, for headings and rules of display. */
 export interface StudyView {
@@ -54,10 +55,30 @@ export interface Activity {
   underway: Underway[];
   designer: DesignerInfo | null;
   trainer: TrainerInfo | null;
+  /** The generation that is being made; null when none is. */
+  tuning: Tuning | null;
+  /** The run of cycles under way; null when cycles are stepped one by one. */
+  run: RunState | null;
   /** How the last run failed; null after it is started again. */
   error: { code: string; message: string } | null;
   /** A cycle that was interrupted and can be continued. */
   interrupted: number | null;
+}
+
+/** A run of several cycles: how far it is, within the budgets it was given (null: none). */
+export interface RunState {
+  started: string;
+  cyclesDone: number;
+  candidatesDone: number;
+  budget: Budget;
+  /** It ends after the cycle under way. */
+  pausing: boolean;
+}
+
+export interface Budget {
+  cycles: number | null;
+  hours: number | null;
+  candidates: number | null;
 }
 
 export interface Snapshot {
@@ -65,6 +86,7 @@ export interface Snapshot {
   study: StudyView;
   activity: Activity;
   cycles: CycleSummary[];
+  generations: Generation[];
   candidates: Candidate[];
 }
 
@@ -72,6 +94,7 @@ export type Change =
   | { kind: "activity"; activity: Activity }
   | { kind: "candidate"; candidate: Candidate }
   | { kind: "cycles"; cycles: CycleSummary[] }
+  | { kind: "generations"; generations: Generation[] }
   | { kind: "study"; study: StudyView };
 
 export interface Changes {
@@ -111,6 +134,39 @@ export interface Evaluation {
 export interface ImportResult {
   candidates: Candidate[];
   skipped: { file: string; why: string }[];
+}
+
+export interface RunParameters extends Omit<StepParameters, "resume"> {
+  budget: Budget;
+  /** Tune the designer between cycles, once enough is new. */
+  tune: boolean;
+}
+
+export interface RunResult {
+  cycles: CycleSummary[];
+  generations: Generation[];
+  /** Which end it came to. */
+  ended: "budget" | "paused";
+}
+
+/** What a LoRA run would do now, before anything is loaded. */
+export interface TuningPlan {
+  /** A run that was stopped and goes on with its own corpus; null: a new one begins. */
+  resumes: number | null;
+  accepted: number;
+  /** Of them, accepted since the last generation's corpus. */
+  newAccepted: number;
+  examples: number;
+  /** Too long for `tuner.maxTokens` (estimated), or the same structure again. */
+  leftOut: { tooLong: number; repeated: number };
+  base: string;
+  device: string;
+  memoryMiB: number;
+  freeMemoryMiB: number;
+  /** Null until a run on this machine tells. */
+  seconds: number | null;
+  /** Why it cannot begin, with what to do; null when it can. */
+  obstacle: { code: string; message: string } | null;
 }
 
 /** Everything about one candidate. */
@@ -156,6 +212,19 @@ export const GetDetail = call<{ id: number }, Detail>("detail");
 export const Evaluate = call<EvaluationParameters, Evaluation>("evaluate");
 /** Trains a candidate again under the study's protocol; the new figure counts. */
 export const EvaluateAgain = call<{ id: number }, Candidate>("evaluateAgain");
+/** Steps cycle after cycle within a budget, tunes between them when asked to; answers when it ended. */
+export const Run = call<RunParameters, RunResult>("run");
+/** Lets a run end after the cycle under way; false takes that back. */
+export const Pause = call<{ pausing: boolean }, void>("pause");
+export const PlanTuning = call<null, TuningPlan>("planTuning");
+/** Tunes the designer on what is accepted, probes it, and uses it when it is worth it. `restart`: give up a run that was stopped. */
+export const FineTune = call<{ restart: boolean }, Generation>("fineTune");
+/** Makes a generation the designer; 0: the base model alone. */
+export const UseGeneration = call<{ generation: number }, Generation[]>("useGeneration");
+/** Deletes a generation's adapter, in Ollama too; its figures stay. */
+export const DeleteGeneration = call<{ generation: number }, Generation[]>("deleteGeneration");
+/** Writes the study's report, one HTML page, `report.md` and `report.json`, into a folder. */
+export const WriteReport = call<{ dir: string }, { files: string[] }>("writeReport");
 export const ExportLemur = call<{ dir: string }, { nets: number; files: number }>("exportLemur");
 /** Reads the nets of a LEMUR folder into cycle 0 and measures them. */
 export const ImportLemur = call<{ dir: string }, ImportResult>("importLemur");

@@ -118,4 +118,30 @@ export const MIGRATIONS: readonly string[] = [
     structure BLOB NOT NULL
   ) STRICT;
   `,
+  `
+  -- Of the designer that wrote the cycle's candidates; 0: the base model alone.
+  ALTER TABLE cycles ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+
+  CREATE TABLE generations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    parent INTEGER NOT NULL,
+    cycle INTEGER NOT NULL REFERENCES cycles,
+    accepted INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    base TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    started TEXT NOT NULL,
+    ended TEXT,
+    run TEXT,
+    probe TEXT,
+    ollama TEXT,
+    error TEXT
+  ) STRICT;
+  -- Which generation designed from when on; the last row counts.
+  CREATE TABLE designers (
+    id INTEGER PRIMARY KEY,
+    generation INTEGER NOT NULL,
+    at TEXT NOT NULL
+  ) STRICT;
+  `,
 ];

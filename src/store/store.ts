@@ -9,12 +9,16 @@ import type {
   CycleSummary,
   DesignMode,
   Failure,
+  Generation,
+  GenerationState,
   OperatorGraph,
   Origin,
   Outcome,
   Prompt,
   Protocol,
   Sampling,
+  TunerSettings,
+  TuningRun,
 } from "../study/types.ts";
 import { Database } from "./database.ts";
 import { Fingerprints } from "./fingerprints.ts";
@@ -28,6 +32,8 @@ export interface OpenCycle {
   planned: number;
   seed: number;
   started: string;
+  /** Of the designer that began it. */
+  generation: number;
 }
 
 export interface NewCandidate {
@@ -84,19 +90,20 @@ export class StudyStore {
   }
 
   /** Begins the next cycle and returns its number. */
-  beginCycle(cycle: { mode: DesignMode; planned: number; seed: number }): number {
+  beginCycle(cycle: { mode: DesignMode; planned: number; seed: number; generation: number }): number {
     return this.#db.run(
-      "INSERT INTO cycles (mode, planned, seed, started) VALUES (?, ?, ?, ?)",
+      "INSERT INTO cycles (mode, planned, seed, generation, started) VALUES (?, ?, ?, ?, ?)",
       cycle.mode,
       cycle.planned,
       cycle.seed,
+      cycle.generation,
       now(),
     ).id;
   }
 
   /** The latest cycle that has not ended. */
   openCycle(): OpenCycle | null {
-    const sql = `SELECT id AS cycle, mode, planned, seed, started FROM cycles WHERE ended IS NULL ORDER BY id DESC LIMIT 1`;
+    const sql = `SELECT id AS cycle, mode, planned, seed, started, generation FROM cycles WHERE ended IS NULL ORDER BY id DESC LIMIT 1`;
     return this.#db.get<OpenCycle>(sql) ?? null;
   }
 
@@ -114,12 +121,89 @@ export class StudyStore {
         avg(coalesce(t.validation, t.test)) FILTER (WHERE c.outcome = 'valid') AS meanAccuracy,
         max(coalesce(t.validation, t.test)) FILTER (WHERE c.outcome = 'valid') AS bestAccuracy,
         count(*) FILTER (WHERE c.proposed) AS proposed,
-        count(*) FILTER (WHERE r.accepted) AS accepted
+        count(*) FILTER (WHERE r.accepted) AS accepted,
+        y.generation
       FROM cycles y
       LEFT JOIN candidates c ON c.cycle = y.id
       LEFT JOIN trainings t ON t.id = c.training
       LEFT JOIN reviews r ON r.id = c.review
       GROUP BY y.id ORDER BY y.id`);
+  }
+
+  /** Writes down a LoRA run that is about to begin, and returns its generation. */
+  beginGeneration(generation: Pick<Generation, "parent" | "cycle" | "accepted" | "base" | "settings">): number {
+    const { parent, cycle, accepted, base, settings } = generation;
+    return this.#db.run(
+      "INSERT INTO generations (parent, cycle, accepted, state, base, settings, started) VALUES (?, ?, ?, 'tuning', ?, ?, ?)",
+      parent,
+      cycle,
+      accepted,
+      base,
+      JSON.stringify(settings),
+      now(),
+    ).id;
+  }
+
+  /** The run has ended: what follows is the probe. */
+  recordTuning(generation: number, run: TuningRun): void {
+    const sql = "UPDATE generations SET state = 'probing', ended = ?, run = ? WHERE id = ?";
+    this.#one(sql, now(), JSON.stringify(run), generation);
+  }
+
+  /** Published, or kept, as the probe said. `ollama` names the model that the generation is there. */
+  recordProbe(generation: number, state: GenerationState, probe: Generation["probe"], ollama: string | null): void {
+    const sql = "UPDATE generations SET state = ?, probe = ?, ollama = ? WHERE id = ?";
+    this.#one(sql, state, toJson(probe), ollama, generation);
+  }
+
+  /** Ends a generation without a designer: its run cannot go on, or its adapter was deleted. */
+  endGeneration(generation: number, state: "failed" | "deleted", error: string | null): void {
+    const sql = "UPDATE generations SET state = ?, error = ?, ended = coalesce(ended, ?) WHERE id = ?";
+    this.#one(sql, state, error, now(), generation);
+  }
+
+  /** From now on this generation designs; 0: the base model alone. */
+  useGeneration(generation: number): void {
+    this.#db.run("INSERT INTO designers (generation, at) VALUES (?, ?)", generation, now());
+  }
+
+  /** The generation that designs now. */
+  currentGeneration(): number {
+    const sql = "SELECT generation FROM designers ORDER BY id DESC LIMIT 1";
+    return this.#db.get<{ generation: number }>(sql)?.generation ?? 0;
+  }
+
+  /** All generations but 0, in order. */
+  generations(): Generation[] {
+    const current = this.currentGeneration();
+    return this.#db.all<GenerationRow>("SELECT * FROM generations ORDER BY id").map((row) => ({
+      generation: row.id,
+      parent: row.parent,
+      cycle: row.cycle,
+      accepted: row.accepted,
+      state: row.state,
+      current: row.id === current,
+      base: row.base,
+      settings: JSON.parse(row.settings) as TunerSettings,
+      started: row.started,
+      ended: row.ended,
+      run: fromJson<TuningRun>(row.run),
+      probe: fromJson<Generation["probe"]>(row.probe),
+      ollama: row.ollama,
+      error: row.error,
+    }));
+  }
+
+  /** @throws UserError "unknown-generation" */
+  generation(number: number): Generation {
+    const found = this.generations().find(({ generation }) => generation === number);
+    if (!found) {
+      throw new UserError(
+        "unknown-generation",
+        `There is no generation ${number}. List them with: netwright generations`,
+      );
+    }
+    return found;
   }
 
   addCandidate(candidate: NewCandidate): number {
@@ -482,6 +566,22 @@ interface WorkRow {
   compared: number;
   novelty_text: number | null;
   novelty_structure: number | null;
+}
+
+interface GenerationRow {
+  id: number;
+  parent: number;
+  cycle: number;
+  accepted: number;
+  state: GenerationState;
+  base: string;
+  settings: string;
+  started: string;
+  ended: string | null;
+  run: string | null;
+  probe: string | null;
+  ollama: string | null;
+  error: string | null;
 }
 
 interface AttemptRow {

@@ -1,7 +1,7 @@
 /** `netwright.json`: what a study is, in one file that people edit. */
 import { z } from "zod";
 import { UserError } from "./ports.ts";
-import type { Protocol } from "./types.ts";
+import type { Protocol, TunerSettings } from "./types.ts";
 
 const count = (min: number, max: number) => z.int().min(min).max(max);
 const share = z.number().min(0).max(1);
@@ -70,11 +70,10 @@ const designerSchema = z.strictObject({
   repair: z.boolean().default(true).describe("Ask once more, with the exact error, when the check fails."),
 });
 
+const deviceSchema = z.string().regex(/^(auto|cpu|cuda(:\d+)?)$/, "auto, cpu or cuda:N");
+
 const trainerSchema = z.strictObject({
-  device: z
-    .string()
-    .regex(/^(auto|cpu|cuda(:\d+)?)$/, "auto, cpu or cuda:N")
-    .default("auto"),
+  device: deviceSchema.default("auto"),
   threads: count(1, 1024).nullable().default(null).describe("Processor threads; null: all cores."),
   parallel: count(1, 16).default(1).describe("Candidates trained at once."),
   sandbox: z
@@ -90,10 +89,42 @@ const noveltySchema = z.strictObject({
 
 const admissionSchema = z.strictObject({
   accuracy: share.default(0.4).describe("Least first-epoch accuracy of a proposed net (the paper: 0.40)."),
+  fallback: share
+    .nullable()
+    .default(0.35)
+    .describe("Least accuracy in a cycle that has no net at or above accuracy (the paper: 0.35); null: none then."),
+  quantile: share
+    .nullable()
+    .default(null)
+    .describe("In place of both: the best share of a cycle's new nets, e.g. 0.25; null: by accuracy."),
   policy: z
     .enum(["review", "automatic"])
     .default("review")
     .describe("review: you accept what is proposed. automatic: what is proposed is accepted."),
+});
+
+const tunerSchema = z.strictObject({
+  preset: z
+    .enum(["default", "paper"])
+    .default("default")
+    .describe("default: learns from a few dozen examples. paper: the published settings, for hundreds of them."),
+  base: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("The weights to tune: a GGUF file or a folder with safetensors; null: the designer's own GGUF."),
+  rank: count(1, 512).nullable().default(null).describe("Null: the preset's; so for the next five."),
+  alpha: z.number().positive().nullable().default(null),
+  dropout: share.nullable().default(null),
+  learningRate: z.number().positive().max(1).nullable().default(null),
+  epochs: count(1, 1000).nullable().default(null).describe("At most: a rising held-out loss ends it earlier."),
+  accumulation: count(1, 1024).nullable().default(null).describe("Examples whose gradients make one step."),
+  maxTokens: count(256, 1_000_000).default(2048).describe("Examples longer than this are left out."),
+  device: deviceSchema.default("auto"),
+  threads: count(1, 1024).nullable().default(null).describe("Processor threads; null: all cores."),
+  newAccepted: count(1, 100_000).default(4).describe("A run of cycles tunes once so many more nets are accepted."),
+  probe: count(1, 1000).default(8).describe("Questions that a new generation and its parent answer before it is used."),
 });
 
 /** An object all of whose keys have defaults may be left out. */
@@ -112,6 +143,7 @@ export const studySchema = z.strictObject({
   trainer: optional(trainerSchema),
   novelty: optional(noveltySchema),
   admission: optional(admissionSchema),
+  tuner: optional(tunerSchema),
 });
 
 export type StudyConfig = z.output<typeof studySchema>;
@@ -191,9 +223,29 @@ export function protocolOf(config: StudyConfig): Protocol {
   return { name, dataset, ...rest, validationImages: name === "paper" ? 0 : held };
 }
 
+const PRESETS: Record<StudyConfig["tuner"]["preset"], TunerSettings> = {
+  default: { rank: 16, alpha: 32, dropout: 0.05, learningRate: 2e-4, epochs: 3, accumulation: 4 },
+  // arXiv 2601.02997, section 3: LoRA.
+  paper: { rank: 32, alpha: 32, dropout: 0.05, learningRate: 1e-5, epochs: 5, accumulation: 8 },
+};
+
+/** What a LoRA run of this study trains with: its preset, with what the study says itself in its place. */
+export function tunerSettings({ tuner }: StudyConfig): TunerSettings {
+  const preset = PRESETS[tuner.preset];
+  return {
+    rank: tuner.rank ?? preset.rank,
+    alpha: tuner.alpha ?? preset.alpha,
+    dropout: tuner.dropout ?? preset.dropout,
+    learningRate: tuner.learningRate ?? preset.learningRate,
+    epochs: tuner.epochs ?? preset.epochs,
+    accumulation: tuner.accumulation ?? preset.accumulation,
+  };
+}
+
 /** The settings of arXiv 2601.02997, for figures comparable with the published ones. */
 export const PAPER = {
   protocol: { name: "paper", epochs: 1, batch: 16, lr: 0.01, momentum: 0.9, trainImages: null },
   novelty: { text: 0.9 },
-  admission: { accuracy: 0.4 },
+  admission: { accuracy: 0.4, fallback: 0.35 },
+  tuner: { preset: "paper" },
 } as const satisfies Omit<StudyConfigInput, "name" | "data">;

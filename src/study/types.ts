@@ -167,4 +167,81 @@ export interface CycleSummary {
   bestAccuracy: number | null;
   proposed: number;
   accepted: number;
+  /** Of the designer that wrote its candidates. */
+  generation: number;
+}
+
+/** What a LoRA run trains with. */
+export interface TunerSettings {
+  /** Of the two factors of each weight's change (Hu et al. 2021, arXiv 2106.09685). */
+  rank: number;
+  /** The change is scaled by alpha / rank. */
+  alpha: number;
+  dropout: number;
+  learningRate: number;
+  /** At most: a held-out loss that rises ends it earlier. */
+  epochs: number;
+  /** Examples whose gradients make one step. */
+  accumulation: number;
+}
+
+/**
+ * Where a generation stands. tuning: its LoRA run has not ended. probing: its adapter is there, its worth is not known. published: it may
+ * design. kept: its probe was worse than its parent's. failed: its run cannot go on. deleted: its adapter is gone.
+ */
+export const GENERATION_STATES = ["tuning", "probing", "published", "kept", "failed", "deleted"] as const;
+export type GenerationState = (typeof GENERATION_STATES)[number];
+
+/** Mean loss per token of answer, of the examples trained on since the point before, and of the held-out ones where measured. */
+export interface LossPoint {
+  step: number;
+  epoch: number;
+  training: number;
+  heldOut: number | null;
+}
+
+/** What a designer makes of the probe's questions. */
+export interface ProbeScore {
+  questions: number;
+  valid: number;
+  /** Valid, and structurally new against the archive and the probe's other answers. */
+  newAndValid: number;
+}
+
+/** A designer made of the base model and an adapter that was tuned on accepted nets. Generation 0 is the base model alone. */
+export interface Generation {
+  generation: number;
+  /** The generation that designed when this one was tuned, and that its probe is measured against. */
+  parent: number;
+  /** Its corpus holds what was accepted up to this cycle. */
+  cycle: number;
+  /** Accepted nets in its corpus. */
+  accepted: number;
+  state: GenerationState;
+  /** Whether it designs now. */
+  current: boolean;
+  /** The model whose adapter it is. */
+  base: string;
+  settings: TunerSettings;
+  started: string;
+  ended: string | null;
+  /** Null until the run has ended. */
+  run: TuningRun | null;
+  probe: { parent: ProbeScore; own: ProbeScore } | null;
+  /** The model's name in Ollama; null where the embedded designer loads the adapter. */
+  ollama: string | null;
+  error: string | null;
+}
+
+/** The figures of a LoRA run that has ended. */
+export interface TuningRun {
+  device: string;
+  examples: { training: number; heldOut: number };
+  losses: LossPoint[];
+  steps: number;
+  /** Tokens of questions and answers, over all epochs. */
+  tokens: number;
+  seconds: number;
+  peakMemoryMiB: number;
+  adapterBytes: number;
 }

@@ -84,7 +84,7 @@ function measure(what: string, work: () => unknown): void {
 }
 
 try {
-  const cycle = store.beginCycle({ mode: "full", planned: 100, seed: 1 });
+  const cycle = store.beginCycle({ mode: "full", planned: 100, seed: 1, generation: 0 });
   measure("100 candidates, every step durable", () => {
     for (let n = 0; n < 100; n++) add(cycle, n);
     return "";
@@ -92,7 +92,7 @@ try {
   measure(`${total} candidates, 1000 to a transaction`, () => {
     for (let done = 100; done < total; done += 1000) {
       store.transaction(() => {
-        const next = store.beginCycle({ mode: "full", planned: 1000, seed: done });
+        const next = store.beginCycle({ mode: "full", planned: 1000, seed: done, generation: 0 });
         for (let n = 0; n < Math.min(1000, total - done); n++) add(next, n);
         store.endCycle(next);
       });
@@ -119,7 +119,7 @@ try {
   });
   measure("unindexed, when all are", () => [...reopened.unindexed(1)].length);
   measure("changes()", () => reopened.changes());
-  const last = reopened.beginCycle({ mode: "full", planned: 1, seed: 1 });
+  const last = reopened.beginCycle({ mode: "full", planned: 1, seed: 1, generation: 0 });
   measure("one plain insert, durable", () =>
     reopened.addCandidate({ cycle: last, name: "Last", mode: "full", parent: null, seed: 1, idea: null, code: null }),
   );

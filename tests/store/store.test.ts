@@ -25,7 +25,7 @@ describe("a candidate's way through the loop", () => {
         store.close();
       }
     };
-    const cycle = reopened((s) => s.beginCycle({ mode: "full", planned: 1, seed: 3 }));
+    const cycle = reopened((s) => s.beginCycle({ mode: "full", planned: 1, seed: 3, generation: 0 }));
     const id = reopened((s) => addCandidate(s, cycle, "Demo_c1_01"));
     const work = () => reopened((s) => s.work(id));
     expect(work()).toEqual({
@@ -93,7 +93,7 @@ describe("a candidate's way through the loop", () => {
 
   it("keeps the module of the first attempt when the second holds none", () => {
     const store = freshStore();
-    const id = addCandidate(store, store.beginCycle({ mode: "full", planned: 1, seed: 1 }), "A");
+    const id = addCandidate(store, store.beginCycle({ mode: "full", planned: 1, seed: 1, generation: 0 }), "A");
     const noCode = { outcome: "no-code", message: "The reply holds no code.", line: null, source: null } as const;
     store.addAttempt(id, attempt(1));
     store.addAttempt(id, attempt(2, { code: null, failure: noCode }));
@@ -176,7 +176,7 @@ describe("a candidate's way through the loop", () => {
 describe("lists", () => {
   it("filter by cycle, outcome, proposal and review, and give the latest in order", () => {
     const store = freshStore();
-    const cycle = store.beginCycle({ mode: "full", planned: 4, seed: 1 });
+    const cycle = store.beginCycle({ mode: "full", planned: 4, seed: 1, generation: 0 });
     const seed = addValid(store, 0, "Seed", 0.7);
     const weak = addValid(store, cycle, "Weak", 0.3);
     const good = addValid(store, cycle, "Good", 0.5);
@@ -204,7 +204,7 @@ describe("cycles", () => {
     const store = freshStore();
     expect(store.openCycle()).toBeNull();
     expect(store.cycles()).toMatchObject([{ cycle: 0, planned: 0, candidates: 0, ended: expect.any(String) }]);
-    const cycle = store.beginCycle({ mode: "delta", planned: 5, seed: 42 });
+    const cycle = store.beginCycle({ mode: "delta", planned: 5, seed: 42, generation: 0 });
     expect(cycle).toBe(1);
     expect(store.openCycle()).toEqual({ cycle, mode: "delta", planned: 5, seed: 42, started: expect.any(String) });
     addValid(store, cycle, "Known", 0.3, 0);
@@ -228,7 +228,7 @@ describe("cycles", () => {
       proposed: 1,
       accepted: 1,
     });
-    expect(store.beginCycle({ mode: "full", planned: 1, seed: 1 })).toBe(2);
+    expect(store.beginCycle({ mode: "full", planned: 1, seed: 1, generation: 0 })).toBe(2);
   });
 });
 

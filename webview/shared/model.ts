@@ -1,18 +1,18 @@
 /** The study as a page sees it: one snapshot, and numbered changes applied to it. */
 import type { Activity, Changes, Snapshot, StudyView } from "../../src/engine/protocol.ts";
-import type { Candidate, CycleSummary } from "../../src/study/types.ts";
+import type { Candidate, CycleSummary, Generation } from "../../src/study/types.ts";
 
 export interface Model {
   number: number;
   study: StudyView;
   activity: Activity;
   cycles: CycleSummary[];
+  generations: Generation[];
   candidates: Map<number, Candidate>;
 }
 
 export function fromSnapshot(snapshot: Snapshot): Model {
-  const { number, study, activity, cycles } = snapshot;
-  return { number, study, activity, cycles, candidates: new Map(snapshot.candidates.map((c) => [c.id, c])) };
+  return { ...snapshot, candidates: new Map(snapshot.candidates.map((c) => [c.id, c])) };
 }
 
 /**
@@ -34,6 +34,9 @@ export function applyChanges(
         break;
       case "cycles":
         model.cycles = change.cycles;
+        break;
+      case "generations":
+        model.generations = change.generations;
         break;
       case "study":
         model.study = change.study;
