@@ -1,5 +1,5 @@
 /** What is packed: a small extension, and no more than the allow-list names. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -59,6 +59,21 @@ describe("the packed extension", () => {
     expect(files.filter((name) => /\.(ts|map|pyc|mjs)$|^(src|tests|scripts|docs)\/|node_modules/.test(name))).toEqual(
       [],
     );
+  });
+
+  it("says that the embedded model cannot run where its program is not packed, and what to do", () => {
+    // Nothing listens there, and nothing is installed.
+    const env = { ...process.env, OLLAMA_HOST: "127.0.0.1:9", NETWRIGHT_HOME: join(folder, "home") };
+    const doctor = spawnSync(process.execPath, [join(packed, "dist", "cli.js"), "doctor", "--json"], {
+      cwd: folder,
+      env,
+      encoding: "utf8",
+    });
+    expect(doctor.status, doctor.stderr).toBe(1);
+    const findings = JSON.parse(doctor.stdout) as { what: string; state: string; remedy: string | null }[];
+    const designer = findings.find(({ what }) => what === "Designer");
+    expect(designer?.state).toBe("missing");
+    expect(designer?.remedy).toMatch(/ollama pull .*or install the Netwright package for/);
   });
 
   it("contributes nothing that it does not have", () => {

@@ -1,6 +1,7 @@
 /** What is found here, what is missing, and how to mend it. */
 import { statfsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname, resolve } from "node:path";
 import { chooseDesigner, listDesigners } from "../designer/index.ts";
 import type { StudyConfig } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
@@ -179,8 +180,9 @@ function examineDisk(): Finding {
   };
 }
 
+/** Of the disk that the folder lies on, or will lie on. */
 function freeBytes(folder: string): number {
-  for (let at = folder; ; at = `${at}/..`) {
+  for (let at = resolve(folder); ; at = dirname(at)) {
     try {
       const { bavail, bsize } = statfsSync(at);
       return bavail * bsize;
