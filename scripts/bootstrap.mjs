@@ -60,11 +60,13 @@ function withoutOwnNode() {
   return { ...process.env, PATH: folders.join(delimiter) };
 }
 
-/** Builds dist/ when a source file is newer. */
+/** Builds dist/ when a source file is newer than any of what is built: programs, webviews and the schema come side by side. */
 export async function ensureBuilt() {
-  const sources = readdirSync(join(root, "src"), { recursive: true }).map((name) => join(root, "src", name));
-  const newest = [...sources, join(root, "scripts", "build.mjs"), join(modules, ".package-lock.json")];
-  if (modified(join(root, "dist", "cli.js")) > Math.max(...newest.map(modified))) return;
+  const folders = ["src", "webview"].map((name) => join(root, name));
+  const files = folders.flatMap((folder) => readdirSync(folder, { recursive: true }).map((name) => join(folder, name)));
+  const sources = [...folders, ...files, join(root, "scripts", "build.mjs"), join(modules, ".package-lock.json")];
+  const built = ["cli.js", "webview/panel.js", "netwright.schema.json"].map((name) => join(root, "dist", name));
+  if (Math.min(...built.map(modified)) > Math.max(...sources.map(modified))) return;
   await must(process.execPath, [join(root, "scripts", "build.mjs")], { stdout: process.stderr.fd });
 }
 
