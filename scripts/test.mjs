@@ -40,17 +40,8 @@ const steps = [
     options: inPython,
     counts: () => pytestCounts(readFileSync(join(reports, "pytest.xml"), "utf8")),
   },
-  {
-    title: "Tests (vitest)",
-    command: [
-      "vitest",
-      "run",
-      "--reporter=default",
-      "--reporter=json",
-      `--outputFile.json=${join(reports, "vitest.json")}`,
-    ],
-    counts: () => vitestCounts(JSON.parse(readFileSync(join(reports, "vitest.json"), "utf8"))),
-  },
+  vitest("Tests (vitest)", "vitest"),
+  vitest("Tests in a real editor (vitest)", "editor", "--config=tests/e2e/vitest.config.ts"),
 ];
 
 const total = { passed: 0, failed: 0, skipped: 0 };
@@ -107,6 +98,15 @@ function pytestCounts(xml) {
   const failed = figure("errors") + figure("failures");
   const skipped = figure("skipped");
   return { passed: figure("tests") - failed - skipped, failed, skipped };
+}
+
+function vitest(title, name, ...args) {
+  const report = join(reports, `${name}.json`);
+  return {
+    title,
+    command: ["vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...args],
+    counts: () => vitestCounts(JSON.parse(readFileSync(report, "utf8"))),
+  };
 }
 
 function vitestCounts({ numPassedTests, numFailedTests, numPendingTests, numTodoTests }) {

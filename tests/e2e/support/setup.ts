@@ -2,7 +2,9 @@
 import { execFileSync } from "node:child_process";
 import { appendFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
+import { chromium } from "playwright-core";
 import type { TestProject } from "vitest/node";
+import { CHROMIUM_ARGUMENTS } from "../../webview/page.ts";
 import { ensureChromium } from "./chromium.ts";
 import { ensureCodeServer } from "./code-server.ts";
 import { OUTPUT } from "./workbench.ts";
@@ -19,22 +21,38 @@ const root = resolve(import.meta.dirname, "../../..");
 export default async function setup(project: TestProject): Promise<void> {
   rmSync(OUTPUT, { recursive: true, force: true });
   mkdirSync(OUTPUT, { recursive: true });
-  project.provide("editor", await parts());
+  const browser = await found("a Chromium that starts", "apt-get install chromium, or NETWRIGHT_TEST_CHROMIUM", () =>
+    workingChromium(),
+  );
+  const entry =
+    browser &&
+    (await found("code-server", "npm, and a registry that has it", () => ensureCodeServer((line) => say(line))));
+  // What cannot be packed is a failure of this project, not of the machine.
+  project.provide("editor", browser && entry ? { entry, browser, vsix: pack() } : null);
 }
 
-async function parts() {
-  const say = (line: string) => process.stderr.write(`${line}\n`);
+const say = (line: string) => process.stderr.write(`${line}\n`);
+
+/** What the machine has, or null after noting, for the end of the run, what is missing and how to get it. */
+async function found(what: string, remedy: string, look: () => Promise<string>): Promise<string | null> {
   try {
-    const browser = await ensureChromium(say);
-    if (browser === null) return null;
-    const entry = await ensureCodeServer(say);
-    return { entry, browser, vsix: pack() };
+    return await look();
   } catch (error) {
-    const notes = process.env.NETWRIGHT_TEST_NOTES;
     const why = String((error as Error).message).split("\n")[0];
-    if (notes) appendFileSync(notes, `Left out: tests in a real editor (${why}). They need npm and its registry.\n`);
+    const line = `Left out: ALL tests in a real editor, for want of ${what} (${why}). To run them: ${remedy}`;
+    const notes = process.env.NETWRIGHT_TEST_NOTES;
+    if (notes) appendFileSync(notes, `${line}\n`);
+    say(line);
     return null;
   }
+}
+
+async function workingChromium(): Promise<string> {
+  const executablePath = await ensureChromium((line) => say(line));
+  if (executablePath === null) throw new Error("none is installed");
+  const browser = await chromium.launch({ executablePath, args: CHROMIUM_ARGUMENTS });
+  await browser.close();
+  return executablePath;
 }
 
 /** The VSIX of this machine's platform: with the embedded model's program where there is one. */
