@@ -109,6 +109,8 @@ export class Setup {
       title: "New Study",
       prompt: `A folder in ${folder.name} for the study; its name is the study's`,
       value: "study",
+      // The page that asked, as the walkthrough does, may take the focus back.
+      ignoreFocusOut: true,
       validateInput: (text) =>
         /^[A-Za-z][A-Za-z0-9_-]{0,39}$/.test(text) ? null : "A letter, then letters, digits, - or _ (40 at most)",
     });
@@ -153,7 +155,7 @@ async function chooseData(): Promise<string | null> {
       { label: "Digits", description: "1,797 handwritten digits; nothing to download", data: "digits" },
       { label: "CIFAR-10 from a File or Folder...", description: "an archive, or train/<class>/*.jpg", data: null },
     ],
-    { title: "New Study", placeHolder: "What do the nets learn from?" },
+    { title: "New Study", placeHolder: "What do the nets learn from?", ignoreFocusOut: true },
   );
   if (!picked || picked.data) return picked?.data ?? null;
   const file = await vscode.window.showOpenDialog({

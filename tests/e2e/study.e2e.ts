@@ -1,8 +1,18 @@
 /** Studies before anything runs: making one, choosing one, and what goes wrong on the way. No model is needed. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { openStore } from "../../src/store/store.ts";
 import { parts, useEditor } from "./support/editor.ts";
 import { startOldEngine } from "./support/old-engine.ts";
 import { enginePid } from "./support/server.ts";
@@ -116,6 +126,61 @@ describe.skipIf(!parts)("studies", () => {
   });
 });
 
+describe.skipIf(!parts)("a folder that cannot be written", () => {
+  const editor = useEditor({ unprivileged: true });
+  const locked: string[] = [];
+  /** The folder and what is recorded in it; `netwright.json` itself may be what it is. */
+  const change = (dir: string, mode: number) => {
+    const record = join(dir, ".netwright");
+    if (existsSync(record)) for (const name of readdirSync(record)) chmodSync(join(record, name), mode);
+    if (existsSync(record)) chmodSync(record, mode);
+    chmodSync(dir, mode);
+  };
+  const lock = (dir: string) => {
+    change(dir, 0o555);
+    locked.push(dir);
+  };
+  // Else they could not be removed.
+  afterAll(() => {
+    for (const dir of locked) change(dir, 0o755);
+  });
+
+  it.each([
+    ["with nothing recorded yet", false],
+    ["with a record", true],
+  ])("shows a study %s as what it is, and opens it when it can be", async (_what, recorded) => {
+    const work = editor.folder(`read-only-${recorded}`);
+    const study = makeStudy(join(work, "study"), null);
+    if (recorded) {
+      mkdirSync(join(study, ".netwright"));
+      openStore(join(study, ".netwright", "study.db")).close();
+    }
+    lock(study);
+    const window = await editor.open(work);
+    await window.panel.show();
+    await (await window.panel.button("Try Again")).waitFor();
+    expect(await window.panel.text()).toMatch(/Permission is refused\. Use a folder of your own/);
+    expect(await (await window.panel.button("Open Folder")).count()).toBe(1);
+    expect(enginePid(study)).toBe(null);
+    expect(await window.panel.violations()).toEqual([]);
+    await window.screenshot(`read-only ${recorded}`);
+
+    change(study, 0o755);
+    await (await window.panel.button("Try Again")).click();
+    await (await window.panel.button("Step Cycle")).waitFor();
+  });
+
+  it("takes no new study, and says why", async () => {
+    const work = editor.folder("locked");
+    lock(work);
+    const window = await editor.open(work);
+    await window.palette.run("Netwright: New Study");
+    await window.palette.type("first");
+    await window.palette.pick("Digits");
+    await window.notifications.toast(/Cannot write .*Permission is refused\. Use a folder of your own/).waitFor();
+  });
+});
+
 describe.skipIf(!parts)("without Python", () => {
   // No programs, and nothing that Netwright installed.
   const EMPTY = mkdtempSync(join(tmpdir(), "netwright-nothing-"));
@@ -136,5 +201,39 @@ describe.skipIf(!parts)("without Python", () => {
     await window.notifications.press(/Python 3\.10/, "Check Setup");
     await window.palette.rows.filter({ hasText: "Python" }).first().waitFor();
     await window.screenshot("check setup");
+  });
+
+  it("the walkthrough leads from nothing to the first cycle, each step by its button", async () => {
+    const work = editor.folder("walkthrough");
+    const window = await editor.open(work);
+    const { walkthrough } = window;
+    await window.palette.run("Welcome: Open Walkthrough...");
+    await window.palette.type("Get Started with Netwright");
+    await walkthrough.root.getByText("From nothing to a first cycle").waitFor();
+
+    await walkthrough.press("Check what is there", "Check Setup");
+    await window.palette.rows.filter({ hasText: "Python" }).first().waitFor();
+    await window.page.keyboard.press("Escape");
+    await walkthrough.done("Check what is there");
+
+    await walkthrough.press("Make a study", "New Study");
+    await window.palette.type("first");
+    await window.palette.pick("Digits");
+    await window.tab(/netwright\.json/).waitFor();
+    await window
+      .tab("Welcome")
+      .or(window.tab(/Walkthrough/))
+      .first()
+      .click();
+    await walkthrough.done("Make a study");
+
+    await walkthrough.press("Step the first cycle", "Step Cycle");
+    // Nothing is here to run it with: it says so, and asks before it installs.
+    await window.dialog.getByText("A Python environment with PyTorch").waitFor();
+    await window.dialog.getByRole("button", { name: "Cancel" }).click();
+
+    await walkthrough.press("Review and accept", "Accept Candidates...");
+    await window.notifications.toast("no candidate fits. Run a cycle first.").waitFor();
+    await walkthrough.done("Review and accept");
   });
 });

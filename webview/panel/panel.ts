@@ -30,6 +30,8 @@ export class Panel extends LitElement {
   #announcement = "";
   #narrow = true;
   #followText = true;
+  /** The keyboard is on the controls of the cycle. */
+  #steering = false;
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -151,6 +153,8 @@ export class Panel extends LitElement {
   };
 
   protected override willUpdate(): void {
+    const { activeElement, body } = document;
+    if (activeElement !== body) this.#steering = activeElement?.closest(".controls") != null;
     const model = this.#model;
     if (!model || !this.#rowsStale) return;
     this.#rowsStale = false;
@@ -165,6 +169,11 @@ export class Panel extends LitElement {
   }
 
   protected override updated(_changed: PropertyValues): void {
+    // A button that had the keyboard gave way to another, as Step Cycle does to Stop.
+    if (this.#steering && document.hasFocus() && document.activeElement === document.body) {
+      const button = this.querySelector<LitElement>(".controls vscode-button:not([disabled])");
+      void button?.updateComplete.then(() => button.focus());
+    }
     const pre = this.querySelector<HTMLElement>("#written");
     if (pre && this.#followText) pre.scrollTop = pre.scrollHeight;
     if (pre && !pre.onscroll) {

@@ -44,10 +44,14 @@ function reasonView(why: Blocked): TemplateResult {
       return html`<div class="welcome">
         ${problem(why.message)}
         ${why.code === "study-config" ? command("Open netwright.json", "openConfig") : nothing}
-        ${button("Try Again", { type: "refresh" }, why.code === "study-config")}${command("Show Log", "showLog", true)}
+        ${READ_ONLY.test(why.code) ? command("Open Folder", "openFolder") : nothing}
+        ${button("Try Again", { type: "refresh" }, why.code === "study-config" || READ_ONLY.test(why.code))}${command("Show Log", "showLog", true)}
       </div>`;
   }
 }
+
+/** Codes of errors that another folder helps with. */
+const READ_ONLY = /^(file|read-only)$/;
 
 const welcome = (text: string, buttons: TemplateResult) =>
   html`<div class="welcome">

@@ -33,6 +33,8 @@ export interface ServerOptions {
   vsix: string;
   /** Ask for trust, as the desktop does. Off: every folder is trusted. */
   trust?: boolean;
+  /** As a user whom modes hold: root may write everywhere, unless it gives that right up. */
+  unprivileged?: boolean;
   settings?: Record<string, unknown>;
   env?: Record<string, string>;
 }
@@ -76,10 +78,13 @@ export class EditorServer {
       env,
     });
     const port = await freePort();
+    const asUser =
+      options.unprivileged && process.getuid?.() === 0 ? ["setpriv", "--bounding-set=-dac_override", "--"] : [];
+    const [command = "", ...before] = [...asUser, process.execPath];
     const child = spawn(
-      process.execPath,
+      command,
       [
-        ...[options.entry, ...profile, "--auth", "none", "--bind-addr", `127.0.0.1:${port}`],
+        ...[...before, options.entry, ...profile, "--auth", "none", "--bind-addr", `127.0.0.1:${port}`],
         ...(options.trust ? [] : ["--disable-workspace-trust"]),
         ...["--disable-telemetry", "--disable-update-check", "--disable-getting-started-override"],
         ...["--reconnection-grace-time", "30"],
@@ -168,7 +173,7 @@ async function answers(url: string): Promise<boolean> {
   );
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const server = createServer().listen(0, "127.0.0.1", () => {
       const address = server.address();

@@ -26,6 +26,11 @@ async function until<T>(what: string, ask: () => Promise<T | false | null>): Pro
   throw new Error(`Not in time: ${what}`);
 }
 
+/** What is used of a page's globals. */
+interface PageGlobals {
+  document: { hasFocus(): boolean; activeElement: { matches(selector: string): boolean } | null };
+}
+
 interface Kept {
   keptApi?: { postMessage(message: unknown): void };
 }
@@ -50,6 +55,7 @@ export class Workbench {
   readonly page: Page;
   readonly palette: Palette;
   readonly notifications: Notifications;
+  readonly walkthrough: Walkthrough;
   readonly panel: Panel;
   readonly dashboard: Dashboard;
   /** What the browser said went wrong, in any frame. */
@@ -59,6 +65,7 @@ export class Workbench {
     this.page = page;
     this.palette = new Palette(page);
     this.notifications = new Notifications(page);
+    this.walkthrough = new Walkthrough(page);
     this.panel = new Panel(this);
     this.dashboard = new Dashboard(this);
     page.on("pageerror", (error) => this.errors.push(error.message));
@@ -194,6 +201,16 @@ export class Palette {
     await this.#row(command).first().click();
   }
 
+  /** As {@link run}, but by keyboard alone. */
+  async enter(command: string): Promise<void> {
+    await until(`${command} is enabled`, () => this.has(command));
+    await this.#ask("");
+    await this.#page.keyboard.type(command);
+    await this.#row(command).first().waitFor();
+    await this.#page.keyboard.press("Enter");
+    await this.widget.waitFor({ state: "hidden" });
+  }
+
   /** A list that is just closing takes no text, and swallows the key: then it is pressed again. */
   async #ask(command: string): Promise<void> {
     await until("the palette is open", async () => {
@@ -237,6 +254,32 @@ export class Notifications {
   }
 }
 
+/** The walkthrough's page: steps that open when pressed, each with a button and a mark. */
+export class Walkthrough {
+  readonly root: Locator;
+
+  constructor(page: Page) {
+    this.root = page.locator(".gettingStartedContainer");
+  }
+
+  #step(title: string): Locator {
+    return this.root.locator(".getting-started-step").filter({ hasText: title });
+  }
+
+  /** Opens the step and presses its button. */
+  async press(title: string, button: string): Promise<void> {
+    const step = this.#step(title);
+    const found = step.getByRole("button", { name: button, exact: true });
+    if (!(await found.isVisible())) await step.getByText(title).first().click();
+    await found.click();
+  }
+
+  /** Waits until the step has its mark. */
+  async done(title: string): Promise<void> {
+    await this.#step(title).locator(".complete").first().waitFor();
+  }
+}
+
 /** A webview: its content lies two frames deep, and other webviews may lie beside it. */
 abstract class WebviewFrame {
   protected readonly workbench: Workbench;
@@ -268,6 +311,25 @@ abstract class WebviewFrame {
   async send(message: unknown): Promise<void> {
     const frame = await this.frame();
     await frame.evaluate((value) => (globalThis as unknown as Kept).keptApi?.postMessage(value), message);
+  }
+
+  /** Presses Tab until an element that fits has the keyboard. */
+  async tabTo(selector: string): Promise<void> {
+    const target = (await this.find(selector)).first();
+    await target.waitFor();
+    for (let presses = 0; presses < 40; presses++) {
+      await this.workbench.page.keyboard.press("Tab");
+      if (await this.hasKeyboard(selector)) return;
+    }
+    throw new Error(`Tab does not lead to ${selector}`);
+  }
+
+  async hasKeyboard(selector: string): Promise<boolean> {
+    const frame = await this.frame();
+    return frame.evaluate((wanted) => {
+      const { document } = globalThis as unknown as PageGlobals;
+      return document.hasFocus() && (document.activeElement?.matches(wanted) ?? false);
+    }, selector);
   }
 
   async button(name: string | RegExp): Promise<Locator> {

@@ -1,0 +1,51 @@
+/** The loop without a mouse: every step is a key. */
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { model, python, useEditor } from "./support/editor.ts";
+import { makeStudy } from "./support/study.ts";
+
+const SOON = { timeout: 30_000 };
+
+describe.skipIf(!model || !python)("by keyboard alone", () => {
+  const editor = useEditor();
+
+  it("a cycle is stepped, and a net is found, accepted, opened and compared", async () => {
+    const work = editor.folder("keyboard");
+    makeStudy(join(work, "digits"), model);
+    const window = await editor.open(work);
+    const { panel, palette, page } = window;
+    const { keyboard } = page;
+
+    await palette.enter("Netwright: Focus on Study View");
+    await panel.tabTo("vscode-textfield.count");
+    await keyboard.press("Control+A");
+    await keyboard.type("1");
+    await keyboard.press("Shift+Tab");
+    await keyboard.press("Enter");
+    await (await panel.button("Stop")).waitFor();
+    // Its button gave way to Stop, which has the keyboard now.
+    await expect.poll(() => panel.hasKeyboard(".controls vscode-button"), SOON).toBe(true);
+    await (await panel.button("Step Cycle")).waitFor({ timeout: 400_000 });
+    await expect.poll(() => panel.hasKeyboard(".controls vscode-button"), SOON).toBe(true);
+
+    await panel.tabTo("vscode-textfield:not(.count)");
+    await keyboard.type("Separable");
+    await panel.tabTo("netwright-candidates");
+    const row = await panel.row("SeparableNet");
+    await keyboard.press("a");
+    await row.locator("[title^=Accepted]").waitFor();
+    await panel.tabTo("[data-action=compare]");
+    await keyboard.press("Enter");
+    await window.diff.waitFor();
+    await window.tab(/SeparableNet \(novelty/).waitFor();
+
+    await palette.enter("Netwright: Focus on Study View");
+    if (!(await panel.hasKeyboard("netwright-candidates"))) await panel.tabTo("netwright-candidates");
+    await keyboard.press("Enter");
+    await window.tab("SeparableNet.py").waitFor();
+    // The document has the keyboard: the same keys as in the panel, with modifiers.
+    await keyboard.press("Control+Alt+X");
+    await row.locator("[title^=Rejected]").waitFor();
+    expect(window.errors).toEqual([]);
+  });
+});

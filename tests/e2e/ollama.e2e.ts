@@ -1,0 +1,57 @@
+/** A study whose designer is a real Ollama, found by the editor's setting. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ollamaForTests } from "../support/parts.ts";
+import { model, parts, python, useEditor } from "./support/editor.ts";
+import { type OllamaServer, startOllama } from "./support/ollama.ts";
+import { makeStudy } from "./support/study.ts";
+
+const executable = parts && ollamaForTests();
+
+describe.skipIf(!model || !python || !executable)("with Ollama", () => {
+  const editor = useEditor();
+  let ollama: OllamaServer;
+
+  beforeAll(async () => {
+    ollama = await startOllama(executable as string, model as string, "e2e-coder:latest");
+  });
+  afterAll(() => ollama?.close());
+
+  it("a server on another address is found by a setting, and designs", async () => {
+    const work = editor.folder("ollama");
+    makeStudy(join(work, "digits"), "e2e-coder:latest", {
+      designer: { provider: "ollama", model: "e2e-coder:latest", parallel: 1, maxTokens: 600, repair: false },
+    });
+    const window = await editor.open(work);
+    await window.panel.show();
+    // Where nothing listens first: the panel and Check Setup say so.
+    set(editor.server().home, "127.0.0.1:9");
+    await (await window.panel.button("Step Cycle")).click();
+    await (await window.panel.find(".failure"))
+      .getByText(/Ollama/)
+      .first()
+      .waitFor();
+    await (await window.panel.button("Check Setup")).click();
+    await window.palette.rows.filter({ hasText: "no Ollama" }).waitFor();
+    await window.page.keyboard.press("Escape");
+
+    set(editor.server().home, ollama.host);
+    await window.panel.step(1);
+    await (await window.panel.row("_c1_01")).waitFor();
+    await (await window.panel.button("Step Cycle")).waitFor({ timeout: 400_000 });
+    expect(await window.panel.text()).toContain("e2e-coder:latest (Ollama)");
+    const row = await window.panel.row("_c1_01");
+    await row.click();
+    await window.palette.run("Netwright: Show Prompt and Reply");
+    await window.tab(/_c1_01 prompt\.md/).waitFor();
+    expect(window.errors).toEqual([]);
+  });
+});
+
+/** The user's setting, as saving settings.json does it. */
+function set(home: string, host: string): void {
+  const file = join(home, "user", "User", "settings.json");
+  const settings = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+  writeFileSync(file, JSON.stringify({ ...settings, "netwright.ollamaHost": host }));
+}
