@@ -1,10 +1,11 @@
 /** A study whose designer is a real Ollama, found by the editor's setting. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ollamaForTests } from "../support/parts.ts";
 import { model, parts, python, useEditor } from "./support/editor.ts";
 import { type OllamaServer, startOllama } from "./support/ollama.ts";
+import { enginePid } from "./support/server.ts";
 import { makeStudy } from "./support/study.ts";
 
 const executable = parts && ollamaForTests();
@@ -20,13 +21,13 @@ describe.skipIf(!model || !python || !executable)("with Ollama", () => {
 
   it("a server on another address is found by a setting, and designs", async () => {
     const work = editor.folder("ollama");
-    makeStudy(join(work, "digits"), "e2e-coder:latest", {
+    const study = makeStudy(join(work, "digits"), "e2e-coder:latest", {
       designer: { provider: "ollama", model: "e2e-coder:latest", parallel: 1, maxTokens: 600, repair: false },
     });
-    const window = await editor.open(work);
-    await window.panel.show();
     // Where nothing listens first: the panel and Check Setup say so.
     set(editor.server().home, "127.0.0.1:9");
+    const window = await editor.open(work);
+    await window.panel.show();
     await (await window.panel.button("Step Cycle")).click();
     await (await window.panel.find(".failure"))
       .getByText(/Ollama/)
@@ -36,7 +37,10 @@ describe.skipIf(!model || !python || !executable)("with Ollama", () => {
     await window.palette.rows.filter({ hasText: "no Ollama" }).waitFor();
     await window.page.keyboard.press("Escape");
 
+    const before = enginePid(study);
     set(editor.server().home, ollama.host);
+    // An engine that is idle ends; the next one is started with the new address.
+    await expect.poll(() => enginePid(study), { timeout: 60_000 }).not.toBe(before);
     await window.panel.step(1);
     await (await window.panel.row("_c1_01")).waitFor();
     await (await window.panel.button("Step Cycle")).waitFor({ timeout: 400_000 });
@@ -49,9 +53,8 @@ describe.skipIf(!model || !python || !executable)("with Ollama", () => {
   });
 });
 
-/** The user's setting, as saving settings.json does it. */
+/** The setting of the machine that the extension runs on, as saving it there does it. */
 function set(home: string, host: string): void {
-  const file = join(home, "user", "User", "settings.json");
-  const settings = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
-  writeFileSync(file, JSON.stringify({ ...settings, "netwright.ollamaHost": host }));
+  mkdirSync(join(home, "user", "Machine"), { recursive: true });
+  writeFileSync(join(home, "user", "Machine", "settings.json"), JSON.stringify({ "netwright.ollamaHost": host }));
 }
