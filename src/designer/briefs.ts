@@ -76,6 +76,8 @@ interface Change {
   name: string;
   at: RegExp;
   what: string;
+  /** The line stays, and one is added after it. */
+  adds?: true;
 }
 
 const ACTIVATION_LINE = /nn\.(ReLU|SiLU|GELU|LeakyReLU|Hardswish|ELU|PReLU|Mish)\(/;
@@ -91,7 +93,7 @@ const CHANGES: readonly Change[] = [
   {
     name: "separable",
     at: CONV_LINE,
-    what: `nn.Sequential of a depthwise convolution {a} to {a} with a larger kernel and groups={a}, and a 1x1 convolution {a} to {b}. ${KEEP}`,
+    what: `nn.Sequential of a depthwise convolution {a} to {a} with a larger kernel and groups={a}, and a 1x1 convolution {a} to {b} without padding. ${KEEP}`,
   },
   {
     name: "dilated",
@@ -101,12 +103,12 @@ const CHANGES: readonly Change[] = [
   {
     name: "bottleneck",
     at: CONV_LINE,
-    what: `nn.Sequential of a 1x1 convolution {a} to {b} // 2, a norm, {activation}, and a 3x3 convolution {b} // 2 to {b}. ${KEEP}`,
+    what: `nn.Sequential of a 1x1 convolution {a} to {b} // 2 without padding, a norm, {activation}, and a 3x3 convolution {b} // 2 to {b}. ${KEEP}`,
   },
   {
     name: "grouped",
     at: CONV_LINE,
-    what: `nn.Sequential of a 1x1 convolution {a} to {b}, a norm, {activation}, and a 3x3 convolution {b} to {b} with groups=4. ${KEEP}`,
+    what: `nn.Sequential of a 1x1 convolution {a} to {b} without padding, a norm, {activation}, and a 3x3 convolution {b} to {b} with groups=4. ${KEEP}`,
   },
   {
     name: "factorised",
@@ -126,7 +128,8 @@ const CHANGES: readonly Change[] = [
   {
     name: "block",
     at: BLOCK_LINE,
-    what: "two lines: {block}({a}, {b}) with its own arguments, and one more {block}({b}, {b}) after it.",
+    what: "one more {block} from {b} to {b} channels with stride 1.",
+    adds: true,
   },
   { name: "widths", at: /^\s*for .* in [[(].*\d+.*\d+.*:$/, what: "the same loop with other widths." },
   { name: "pooling", at: /nn\.MaxPool2d\(2\)/, what: "average pooling." },
@@ -134,7 +137,7 @@ const CHANGES: readonly Change[] = [
   {
     name: "head",
     at: /^\s*self\.\w+ = nn\.Linear\((?<a>[^,()]+), out_shape\[0\]\)$/,
-    what: "nn.Sequential of a linear layer {a} to a hidden width of your choice, {activation} and a linear layer to out_shape[0].",
+    what: "nn.Sequential of a linear layer {a} to {width}, {activation} and a linear layer {width} to out_shape[0].",
   },
 ];
 
@@ -327,22 +330,26 @@ function drawChange(random: Random, { recent, parent }: IdeaOptions): string {
   const change = pick(random, fresh.length > 0 ? fresh : possible);
   const at = pick(random, places(change));
   const line = lines[at] ?? "";
-  const words = { activation, ...change.at.exec(line)?.groups };
+  const width = String(pick(random, [32, 48, 64, 96, 128]));
+  const words = { activation, width, ...change.at.exec(line)?.groups };
   const what = Object.entries(words).reduce((text, [name, word]) => text.replaceAll(`{${name}}`, word), change.what);
-  const brief = `${change.name}: in place of \`${line.trim()}\`, ${what}`;
-  return joinIdea({ brief, opening: `${DIFF_HEADER} ${hunkStart(lines, at)}` });
+  const brief = `${change.name}: ${change.adds ? "after" : "in place of"} \`${line.trim()}\`, ${what}`;
+  return joinIdea({ brief, opening: `${DIFF_HEADER} ${hunkStart(lines, at, change.adds === true)}` });
 }
 
 const DIFF_HEADER = "--- a/net.py\n+++ b/net.py\n@@";
 
-/** A hunk up to the first line it adds in place of line `at`. */
-function hunkStart(lines: readonly string[], at: number): string {
+/** A hunk up to the first line it adds in place of line `at`, or after it. */
+function hunkStart(lines: readonly string[], at: number, after: boolean): string {
   const line = lines[at] ?? "";
   const first = Math.max(0, at - 2);
   const context = lines.slice(first, at).map((text) => ` ${text}\n`);
   // `self.act = nn.ReLU()` can only become another `self.act =`.
   const target = /^\s*self\.\w+ =/.exec(line)?.[0] ?? "";
-  return `-${first + 1},5 +${first + 1},5 @@\n${context.join("")}-${line}\n+${target}`;
+  const start = `-${first + 1},5 +${first + 1},5 @@\n${context.join("")}`;
+  return after
+    ? `${start} ${line}\n+${" ".repeat(line.length - line.trimStart().length)}`
+    : `${start}-${line}\n+${target}`;
 }
 
 /** Whether a line's brackets are balanced: a statement on one line, which one line can replace. */

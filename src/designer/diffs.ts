@@ -27,6 +27,12 @@ export function applyDiff(text: string, diff: string): Applied {
   return key(result) === key(text) ? { problem: "it changes nothing" } : { text: result };
 }
 
+/** Opening brackets less closing ones. */
+function bracketBalance(line: string): number {
+  const count = (brackets: RegExp) => line.match(brackets)?.length ?? 0;
+  return count(/[([{]/g) - count(/[)\]}]/g);
+}
+
 function anchor(hunk: readonly Line[]): string {
   return (hunk.find((line) => line.kind === "removed") ?? hunk[0])?.text.trim() ?? "";
 }
@@ -35,9 +41,12 @@ function anchor(hunk: readonly Line[]): string {
 export function parseHunks(diff: string): Line[][] {
   const hunks: Line[][] = [];
   let hunk: Line[] = [];
+  /** Brackets that the added lines just before leave open. */
+  let open = 0;
   const flush = (): void => {
     if (hunk.some((line) => line.kind !== "context")) hunks.push(hunk);
     hunk = [];
+    open = 0;
   };
   for (const line of diff.replaceAll("\r\n", "\n").split("\n")) {
     if (/^(diff |index |--- |\+\+\+ |\\ No newline)/.test(line)) continue;
@@ -46,9 +55,18 @@ export function parseHunks(diff: string): Line[][] {
       // `@@ -1,2 +1,2 @@ class Net(nn.Module):` names its section; it is no line of the hunk.
       continue;
     }
-    if (line.startsWith("+")) hunk.push({ kind: "added", text: line.slice(1) });
-    else if (line.startsWith("-")) hunk.push({ kind: "removed", text: line.slice(1) });
-    else hunk.push({ kind: "context", text: line.startsWith(" ") ? line.slice(1) : line });
+    // The bracket that ends what was added is often written as if it had been there.
+    const closes = open > 0 && /^\s*[)\]}]+,?$/.test(line);
+    if (line.startsWith("+") || closes) {
+      hunk.push({ kind: "added", text: line.slice(1) });
+      open += bracketBalance(line);
+    } else if (line.startsWith("-")) {
+      hunk.push({ kind: "removed", text: line.slice(1) });
+      open = 0;
+    } else {
+      hunk.push({ kind: "context", text: line.startsWith(" ") ? line.slice(1) : line });
+      open = 0;
+    }
   }
   flush();
   return hunks;

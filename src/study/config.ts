@@ -58,7 +58,7 @@ const designerSchema = z.strictObject({
     .describe("An Ollama model, an embedded model's name, or a GGUF file."),
   host: z.string().min(1).nullable().default(null).describe("Ollama's address; null: OLLAMA_HOST, or this machine."),
   adapter: z.string().min(1).nullable().default(null).describe("A LoRA adapter in GGUF, put on the model."),
-  mode: z.enum(["full", "delta"]).default("full").describe("Whole files, or diffs against a parent."),
+  mode: z.enum(["full", "delta"]).default("delta").describe("Whole files, or diffs against a parent."),
   contextTokens: count(1024, 1_000_000).default(4096),
   maxTokens: count(64, 100_000).default(600).describe("Tokens of one answer at most."),
   temperature: z.number().min(0).max(2).default(0.7),

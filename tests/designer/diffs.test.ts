@@ -82,6 +82,13 @@ describe("applyDiff", () => {
     });
   });
 
+  it("takes a bracket that ends what was added for added, though it is written as context", () => {
+    const diff = "@@\n-        self.act = nn.ReLU()\n+        self.act = nn.Sequential(\n+            nn.SiLU(),\n         )\n";
+    expect(applyDiff(NET, diff)).toEqual({
+      text: NET.replace("nn.ReLU()\n", "nn.Sequential(\n            nn.SiLU(),\n        )\n"),
+    });
+  });
+
   it("refuses what fits nowhere, changes nothing or has no hunk", () => {
     expect(applyDiff(NET, "@@\n-        self.pool = nn.MaxPool2d(2)\n+        pass\n")).toEqual({
       problem: expect.stringContaining("self.pool = nn.MaxPool2d(2)"),

@@ -85,17 +85,17 @@ describe("designPrompt", () => {
       expect(
         prefill
           .split("\n")
-          .findLast((line) => line.startsWith("-"))
+          .findLast((line) => /^(-|  +\S)/.test(line))
           ?.slice(1)
           .trim(),
       ).toBe(quoted);
-      // A model that goes on with one word has replaced one such line and nothing else.
+      // A model that goes on with one word has replaced one such line, or added one after it, and nothing else.
       const read = readReply(reply(`${prefill} changed\n\`\`\``), "delta", code);
       if (!("code" in read)) throw new Error(read.failure.message);
       const written = read.code.split("\n");
       expect(written.filter((line) => line.endsWith(" changed"))).toHaveLength(1);
       expect(written.filter((line) => line.trim() === quoted)).toHaveLength(
-        lines.filter((line) => line.trim() === quoted).length - 1,
+        lines.filter((line) => line.trim() === quoted).length - (idea.includes(": after `") ? 0 : 1),
       );
     }
   });
