@@ -7,20 +7,29 @@ import type { TestProject } from "vitest/node";
 import { CHROMIUM_ARGUMENTS } from "../../webview/page.ts";
 import { ensureChromium } from "./chromium.ts";
 import { ensureCodeServer } from "./code-server.ts";
+import type { ServerOptions } from "./server.ts";
 import { OUTPUT } from "./workbench.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
     /** Null where the tests are left out. */
-    editor: { entry: string; browser: string; vsix: string } | null;
+    editor: EditorParts | null;
   }
 }
 
 const root = resolve(import.meta.dirname, "../../..");
 
+/** Code-server's entry, a Chromium, the packed extension. */
+export type EditorParts = Pick<ServerOptions, "entry" | "browser" | "vsix">;
+
 export default async function setup(project: TestProject): Promise<void> {
   rmSync(OUTPUT, { recursive: true, force: true });
   mkdirSync(OUTPUT, { recursive: true });
+  project.provide("editor", await editorParts());
+}
+
+/** What the editor is made of; null after saying what this machine lacks. @throws when the extension cannot be packed */
+export async function editorParts(): Promise<EditorParts | null> {
   const browser = await found("a Chromium that starts", "apt-get install chromium, or NETWRIGHT_TEST_CHROMIUM", () =>
     workingChromium(),
   );
@@ -28,7 +37,7 @@ export default async function setup(project: TestProject): Promise<void> {
     browser &&
     (await found("code-server", "npm, and a registry that has it", () => ensureCodeServer((line) => say(line))));
   // What cannot be packed is a failure of this project, not of the machine.
-  project.provide("editor", browser && entry ? { entry, browser, vsix: pack() } : null);
+  return browser && entry ? { entry, browser, vsix: pack() } : null;
 }
 
 const say = (line: string) => process.stderr.write(`${line}\n`);

@@ -157,6 +157,17 @@ export class Workbench {
     });
   }
 
+  /** Drags the side bar to this width. */
+  async sideBarWidth(pixels: number): Promise<void> {
+    const bar = await this.page.locator(".part.sidebar").boundingBox();
+    if (!bar) throw new Error("the side bar is hidden");
+    const y = bar.y + bar.height / 2;
+    await this.page.mouse.move(bar.x + bar.width, y);
+    await this.page.mouse.down();
+    await this.page.mouse.move(bar.x + pixels, y, { steps: 5 });
+    await this.page.mouse.up();
+  }
+
   async theme(theme: Theme): Promise<void> {
     await this.palette.run("Preferences: Color Theme");
     await this.palette.type(theme);
@@ -266,12 +277,18 @@ export class Walkthrough {
     return this.root.locator(".getting-started-step").filter({ hasText: title });
   }
 
+  /** Opens the step. */
+  async show(title: string): Promise<void> {
+    const step = this.#step(title);
+    await step.waitFor();
+    // Pressing the open one would close it.
+    if (!(await step.getByRole("button").last().isVisible())) await step.getByText(title).first().click();
+  }
+
   /** Opens the step and presses its button. */
   async press(title: string, button: string): Promise<void> {
-    const step = this.#step(title);
-    const found = step.getByRole("button", { name: button, exact: true });
-    if (!(await found.isVisible())) await step.getByText(title).first().click();
-    await found.click();
+    await this.show(title);
+    await this.#step(title).getByRole("button", { name: button, exact: true }).click();
   }
 
   /** Waits until the step has its mark. */
