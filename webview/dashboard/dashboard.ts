@@ -1,6 +1,7 @@
 /** The dashboard: how the study goes, cycle by cycle. */
 import { html, LitElement, type TemplateResult } from "lit";
 import { decisionAccuracy } from "../../src/study/admission.ts";
+import { PUBLISHED } from "../../src/study/published.ts";
 import type { Candidate } from "../../src/study/types.ts";
 import { blockedView } from "../shared/blocked.ts";
 import type { Blocked, ToWebview } from "../shared/contract.ts";
@@ -11,7 +12,7 @@ import { OUTCOME_MARKS, reviewMark } from "../shared/outcomes.ts";
 import { card } from "./card.ts";
 import { familyTree } from "./family.ts";
 import { familyView } from "./family-view.ts";
-import { type CycleFigures, cycleFigures, outcomesThatOccur, PAPER, points } from "./figures.ts";
+import { type CycleFigures, cycleFigures, outcomesThatOccur, points } from "./figures.ts";
 import type { LineChartInput, Series } from "./line-chart.ts";
 import { outcomeBars } from "./outcome-bars.ts";
 
@@ -127,7 +128,7 @@ export class Dashboard extends LitElement {
     const heading = html`<div class="heading">
       <h1>${study.name}</h1>
       <span class="facts">${dataset}, ${name} protocol · ${plural(figures.length, "cycle")} · ${plural(candidates.size, "candidate")}</span>
-      <vscode-checkbox class="reference" .checked=${this.#view.reference} label="Compare with ${PAPER.label}"
+      <vscode-checkbox class="reference" .checked=${this.#view.reference} label="Compare with ${PUBLISHED.label}"
         @change=${(event: Event) => this.#remember({ reference: (event.target as HTMLInputElement).checked })}></vscode-checkbox>
     </div>`;
     if (figures.length === 0) {
@@ -180,7 +181,7 @@ export class Dashboard extends LitElement {
   }
 
   #accuracyCard(figures: CycleFigures[]): TemplateResult {
-    const { first, last } = PAPER.meanAccuracy;
+    const { first, last } = PUBLISHED.meanAccuracy;
     const own = figures.map(({ cycle }) => cycle);
     const { reference } = this.#view;
     // The paper's two points need a place on the axis, and nothing between them.
@@ -190,7 +191,7 @@ export class Dashboard extends LitElement {
       return cycles.map((cycle) => byCycle.get(cycle) ?? null);
     };
     const paper: Series = {
-      label: `${PAPER.label}: mean, first and last cycle`,
+      label: `${PUBLISHED.label}: mean, first and last cycle`,
       values: cycles.map((cycle) => (cycle === first.cycle ? first.value : cycle === last.cycle ? last.value : null)),
       color: "descriptionForeground",
       dash: [3, 4],
@@ -226,13 +227,13 @@ export class Dashboard extends LitElement {
   #validCard(figures: CycleFigures[]): TemplateResult {
     const cycles = figures.map(({ cycle }) => cycle);
     const flat = (label: string, value: number, dash: number[]): Series => ({
-      label: `${PAPER.label}: ${label}`,
+      label: `${PUBLISHED.label}: ${label}`,
       values: cycles.map(() => value),
       color: "descriptionForeground",
       dash,
       shape: null,
     });
-    const { mean, best } = PAPER.validRate;
+    const { mean, best } = PUBLISHED.validRate;
     return this.#lineCard(
       "valid",
       "Valid candidates",
@@ -422,7 +423,7 @@ function topOf(values: number[], least: number): number {
 
 function referenceNote(dataset: string, protocol: string): TemplateResult | string {
   if (dataset === "cifar10" && protocol === "paper") return "";
-  return html`<p class="note">${PAPER.label} states test accuracy on CIFAR-10 under its own protocol. This study's figures are of
+  return html`<p class="note">${PUBLISHED.label} states test accuracy on CIFAR-10 under its own protocol. This study's figures are of
     ${dataset === "cifar10" ? "held-out training images" : dataset}: read the reference as an orientation, not as a comparison.</p>`;
 }
 

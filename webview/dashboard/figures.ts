@@ -83,10 +83,3 @@ export function points(candidates: Iterable<Candidate>, measure: "text" | "struc
   }
   return found;
 }
-
-/** All that arXiv 2601.02997 states in figures: mean first-epoch accuracy on CIFAR-10 at its two ends, and valid rates. */
-export const PAPER = {
-  label: "arXiv 2601.02997",
-  meanAccuracy: { first: { cycle: 1, value: 0.281 }, last: { cycle: 22, value: 0.51 } },
-  validRate: { mean: 0.506, best: 0.745 },
-} as const;
