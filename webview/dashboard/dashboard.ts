@@ -213,7 +213,8 @@ export class Dashboard extends LitElement {
           },
           ...(reference ? [paper] : []),
         ],
-        until: cycles.at(-1) ?? 1,
+        // The study's own cycles take half of the width at least; the paper's line goes on beyond.
+        until: Math.min(cycles.at(-1) ?? 1, Math.max(8, 2 * (own.at(-1) ?? 1))),
         top: topOf(
           figures.map(({ bestAccuracy }) => bestAccuracy ?? 0),
           reference ? last.value : 0,

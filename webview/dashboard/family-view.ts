@@ -4,15 +4,18 @@ import { classMap } from "lit/directives/class-map.js";
 import { decisionAccuracy } from "../../src/study/admission.ts";
 import { percent, plural, shortName } from "../shared/format.ts";
 import { outcomeMark } from "../shared/outcomes.ts";
+import { themeFont } from "../shared/theme.ts";
 import type { Family, FamilyNode } from "./family.ts";
 import { type Shape, shapePath, swatch } from "./shapes.ts";
 
-const COLUMN = 132;
+/** A column is as wide as its labels, and leaves room for the lines between them. */
+const LEAST_COLUMN = 132;
+const LINE = 36;
 const ROW = 22;
 const TOP = 28;
 const LEFT = 16;
-/** About the width of a letter of a label. */
-const LETTER = 6.8;
+/** From a spot to its name, from the name to its facts, and after them. */
+const GAP = { mark: 10, facts: 6, end: 8 };
 
 interface Look {
   label: string;
@@ -40,7 +43,12 @@ export function familyView(
   if (nodes.length === 0) {
     return html`<p class="note">No net has a parent yet. In a cycle of diffs every candidate is written as a change to an earlier net, and its family grows here.</p>`;
   }
-  const width = LEFT + cycles.length * COLUMN;
+  const measure = textMeasure();
+  const labels = new Map(nodes.map((node) => [node, labelOf(node, measure)]));
+  const widest = [...labels.values()].reduce((most, { width }) => Math.max(most, width), 0);
+  const column = Math.max(LEAST_COLUMN, Math.ceil(widest) + LINE);
+  const spot: Spot = (node) => [LEFT + node.column * column, TOP + node.row * ROW + ROW / 2];
+  const width = LEFT + cycles.length * column;
   const height = TOP + rows * ROW + 8;
   const kinds = new Set(nodes.map(kindOf));
   const hint = [
@@ -51,9 +59,9 @@ export function familyView(
     .join("; ");
   return html`<div class="scroll family" tabindex="0" role="region" aria-label="Family tree chart">
       <svg width=${width} height=${height} role="img" aria-label=${summary}>
-        ${cycles.map((cycle, column) => svg`<text class="cycle" x=${LEFT + column * COLUMN - 6} y="14">${cycle === 0 ? "Seeds" : `Cycle ${cycle}`}</text>`)}
-        ${nodes.map((node) => (node.parent ? link(node, node.parent) : nothing))}
-        ${nodes.map((node) => nodeView(node, selected.has(node.candidate.id), select))}
+        ${cycles.map((cycle, index) => svg`<text class="cycle" x=${LEFT + index * column - 6} y="14">${cycle === 0 ? "Seeds" : `Cycle ${cycle}`}</text>`)}
+        ${nodes.map((node) => (node.parent ? link(spot(node), spot(node.parent), node.candidate.accepted === true) : nothing))}
+        ${[...labels].map(([node, label]) => nodeView(node, spot(node), label, selected.has(node.candidate.id), select))}
       </svg>
     </div>
     <ul class="legend">${(["accepted", "valid", "failed"] as const)
@@ -63,30 +71,51 @@ export function familyView(
     </ul>`;
 }
 
-const spot = ({ column, row }: FamilyNode): [number, number] => [LEFT + column * COLUMN, TOP + row * ROW + ROW / 2];
+type Spot = (node: FamilyNode) => [x: number, y: number];
 
-function link(node: FamilyNode, parent: FamilyNode): SVGTemplateResult {
-  const [x0, y0] = spot(parent);
-  const [x1, y1] = spot(node);
+interface Label {
+  name: string;
+  facts: string;
+  /** From the spot on. Pixels. */
+  width: number;
+}
+
+/** The width of a text as dashboard.css sets it. */
+function textMeasure(): (text: string) => number {
+  const context = document.createElement("canvas").getContext("2d");
+  if (!context) return (text) => 8 * text.length;
+  context.font = themeFont();
+  return (text) => context.measureText(text).width;
+}
+
+function labelOf({ candidate, folded }: FamilyNode, measure: (text: string) => number): Label {
+  const name = shortName(candidate.name);
+  const accuracy = candidate.outcome === "valid" ? percent(decisionAccuracy(candidate.accuracy)) : "";
+  const facts = `${accuracy}${folded > 0 ? ` +${folded}` : ""}`;
+  return { name, facts, width: GAP.mark + measure(name) + GAP.facts + measure(facts) + GAP.end };
+}
+
+function link([x1, y1]: [number, number], [x0, y0]: [number, number], strong: boolean): SVGTemplateResult {
   const bend = Math.min(48, Math.max(12, (x1 - x0) / 2));
-  const strong = node.candidate.accepted === true;
   return svg`<path class=${strong ? "link strong" : "link"} d="M${x0},${y0}C${x1 - bend},${y0} ${x1 - bend},${y1} ${x1},${y1}" />`;
 }
 
-function nodeView(node: FamilyNode, selected: boolean, select: (ids: number[]) => void): SVGTemplateResult {
+function nodeView(
+  node: FamilyNode,
+  [x, y]: [number, number],
+  { name, facts, width }: Label,
+  selected: boolean,
+  select: (ids: number[]) => void,
+): SVGTemplateResult {
   const { candidate, folded } = node;
-  const [x, y] = spot(node);
   const kind = kindOf(node);
   const { shape, open } = LOOKS[kind];
-  const accuracy = decisionAccuracy(candidate.accuracy);
-  const figure = candidate.outcome === "valid" ? percent(accuracy) : outcomeMark(candidate, null).label;
-  const name = shortName(candidate.name);
-  const facts = `${candidate.outcome === "valid" ? percent(accuracy) : ""}${folded > 0 ? ` +${folded}` : ""}`;
-  const labelWidth = LETTER * (name.length + facts.length);
+  const figure =
+    candidate.outcome === "valid" ? percent(decisionAccuracy(candidate.accuracy)) : outcomeMark(candidate, null).label;
   return svg`<g class=${classMap({ node: true, [kind]: true, selected })} @click=${() => select([candidate.id])}>
     <title>${candidate.name}: ${figure}${folded > 0 ? `, ${plural(folded, "child", "children")} not drawn` : ""}</title>
-    <rect class="hit" x=${x - 8} y=${y - ROW / 2 + 1} width=${24 + labelWidth} height=${ROW - 2} rx="4" />
+    <rect class="hit" x=${x - GAP.end} y=${y - ROW / 2 + 1} width=${GAP.end + width} height=${ROW - 2} rx="4" />
     <path class="mark" d=${shapePath(shape, x, y, 4)} fill=${open ? "none" : "currentColor"} stroke="currentColor" />
-    <text x=${x + 10} y=${y + 4}>${name}<tspan class="quiet" dx="6">${facts}</tspan></text>
+    <text x=${x + GAP.mark} y=${y + 4}>${name}<tspan class="quiet" dx=${GAP.facts}>${facts}</tspan></text>
   </g>`;
 }

@@ -36,41 +36,47 @@ const HATCHES: Record<Outcome, string> = {
   chance: "M0,2L4,6L8,2",
 };
 
-const HEIGHT = 190;
-const MARGIN = { top: 10, bottom: 24, left: 44 };
+/** As high as the chart beside it. */
+const HEIGHT = 280;
+/** On the left is the padding of `.bars`. */
+const MARGIN = { top: 10, bottom: 24 };
+/** Pixels that a cycle takes at least, and those that its number needs. */
+const LEAST_STEP = 14;
+const LABEL_STEP = 28;
 
 export function outcomeBars(figures: readonly CycleFigures[], summary: string): TemplateResult {
   const occurring = outcomesThatOccur(figures);
   const most = Math.max(1, ...figures.map(({ ended }) => ended));
-  // Drawn in a box of its own units and never stretched: bars are at most so wide, and scroll when there are many cycles.
-  const step = figures.length > 24 ? 14 : Math.min(64, Math.floor(420 / Math.max(4, figures.length)));
-  const width = MARGIN.left + step * Math.max(4, figures.length);
+  // Shares of the width: the chart fills its card, and scrolls when there are many cycles.
+  const places = Math.max(4, figures.length);
+  const step = 100 / places;
+  const every = places * LABEL_STEP > 330 ? Math.ceil(LABEL_STEP / LEAST_STEP) : 1;
   const y = (count: number) => HEIGHT - MARGIN.bottom - (count / most) * (HEIGHT - MARGIN.top - MARGIN.bottom);
-  const every = Math.ceil(28 / step);
   const bar = ({ cycle, outcomes }: CycleFigures, index: number): SVGTemplateResult => {
-    const x = MARGIN.left + index * step + step * 0.14;
+    const x = (index + 0.2) * step;
     let below = 0;
     const parts = occurring.map((outcome) => {
       const count = outcomes[outcome] ?? 0;
       if (count === 0) return nothing;
       const bottom = y(below);
       below += count;
-      return svg`<rect x=${x} y=${y(below)} width=${step * 0.72} height=${bottom - y(below)} fill="url(#hatch-${outcome})"
+      return svg`<rect x="${x}%" y=${y(below)} width="${step * 0.6}%" height=${bottom - y(below)} fill="url(#hatch-${outcome})"
         class="part" ${colored(outcome)}><title>Cycle ${cycle}: ${OUTCOME_MARKS[outcome].label} ${count}</title></rect>`;
     });
     const label =
       index % every === 0
-        ? svg`<text x=${x + step * 0.36} y=${HEIGHT - 8} text-anchor="middle">${cycle}</text>`
+        ? svg`<text x="${(index + 0.5) * step}%" y=${HEIGHT - 8} text-anchor="middle">${cycle}</text>`
         : nothing;
     return svg`${parts}${label}`;
   };
   const ticks = [...new Set([0, Math.round(most / 2), most])];
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Outcomes chart">
-      <svg class="bars" width=${width} height=${HEIGHT} role="img" aria-label=${summary}>
+      <svg class="bars" width="100%" height=${HEIGHT} role="img" aria-label=${summary}
+        ${styled({ "min-width": `${(places + 3) * LEAST_STEP}px` })}>
         <defs>${occurring.map((outcome) => hatch(`hatch-${outcome}`, outcome))}</defs>
         ${ticks.map(
           (tick) =>
-            svg`<line class="grid" x1=${MARGIN.left} x2=${width} y1=${y(tick)} y2=${y(tick)} /><text x=${MARGIN.left - 6} y=${y(tick) + 4} text-anchor="end">${tick}</text>`,
+            svg`<line class="grid" x1="0" x2="100%" y1=${y(tick)} y2=${y(tick)} /><text x="-6" y=${y(tick) + 4} text-anchor="end">${tick}</text>`,
         )}
         ${figures.map(bar)}
       </svg>
