@@ -6,6 +6,7 @@ import { compareCommand, evaluateCommand } from "./cli/evaluate.ts";
 import { exportCommand, importCommand } from "./cli/exchange.ts";
 import { acceptCommand, listCommand, rejectCommand, showCommand, statusCommand } from "./cli/review.ts";
 import { doctorCommand, initCommand, setupCommand } from "./cli/setup.ts";
+import { generationsCommand, runCommand, tuneCommand } from "./cli/tune.ts";
 import { OUTCOMES } from "./study/types.ts";
 
 const program = new Command("netwright")
@@ -25,6 +26,7 @@ First steps:
   netwright cycle --study my-study --candidates 8
   netwright list --study my-study
   netwright accept 12 14 --study my-study
+  netwright tune --study my-study          the accepted nets make a better designer
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 cancelled. Progress goes to stderr, results to stdout.`,
   );
@@ -32,6 +34,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 cancelled. Progress goes to std
 const wholeNumber = (text: string) => {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError("a whole number is needed.");
   return Number(text);
+};
+const positiveNumber = (text: string) => {
+  const value = Number(text);
+  if (!(value > 0 && value < Number.POSITIVE_INFINITY)) throw new InvalidArgumentError("a number above 0 is needed.");
+  return value;
 };
 const ids = (text: string, before: number[] = []) => [...before, wholeNumber(text)];
 
@@ -92,6 +99,31 @@ command("cycle", "run one cycle: design, check, compare, train, record")
   .option("--seed <n>", "seed of the cycle (default: the study's)", wholeNumber)
   .option("--resume", "continue the interrupted cycle; without one, start a new one")
   .action(action(cycleCommand));
+
+command("run", "run cycle after cycle within a budget, tuning the designer between them")
+  .option("--cycles <n>", "at most so many cycles", wholeNumber)
+  .option("--hours <h>", "begin no cycle after so many hours", positiveNumber)
+  .option("--total <n>", "at most so many candidates in all", wholeNumber)
+  .option("--candidates <n>", "how many nets each cycle designs", wholeNumber, 8)
+  .addOption(
+    new Option("--mode <mode>", "whole files, or diffs against a parent (default: the study's)").choices([
+      "full",
+      "delta",
+    ]),
+  )
+  .option("--seed <n>", "seed of the cycles (default: the study's)", wholeNumber)
+  .option("--no-tune", "leave the designer as it is")
+  .action(action(runCommand));
+
+command("tune", "tune the designer on the accepted nets (LoRA), probe it, and use it if it is at least as good")
+  .option("--plan", "only say what it would take")
+  .option("--restart", "give up a run that was stopped, and begin anew")
+  .action(action(tuneCommand));
+
+command("generations", "the tuned designers; --use makes one of them design, --delete frees its disk")
+  .option("--use <n>", "the generation that designs from now on; 0: the model as it is", wholeNumber)
+  .option("--delete <n>", "delete a generation's adapter, in Ollama too; its figures stay", wholeNumber)
+  .action(action(generationsCommand));
 
 command("list", "the candidates")
   .option("--cycle <n>", "of one cycle", wholeNumber)

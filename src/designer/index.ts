@@ -4,10 +4,19 @@ import { basename } from "node:path";
 import { type Designer, UserError } from "../study/ports.ts";
 import { openLlama } from "./llama/parent.ts";
 import { DEFAULT_EMBEDDED_MODEL, EMBEDDED_MODELS, ensureModel, installedModels } from "./models.ts";
-import { hasModel, type LocalModel, listOllama, ollamaAddress, openOllama, suitableModel } from "./ollama.ts";
+import {
+  hasModel,
+  type LocalModel,
+  listOllama,
+  ollamaAddress,
+  ollamaWeights,
+  openOllama,
+  suitableModel,
+  unloadOllama,
+} from "./ollama.ts";
 import type { OnProgress } from "./progress.ts";
 
-export { createFromGguf, hasModel, pullModel } from "./ollama.ts";
+export { createFromGguf, createWithAdapter, deleteOllama, hasModel, pullModel } from "./ollama.ts";
 export type { OnProgress, Progress } from "./progress.ts";
 
 export interface DesignerConfig {
@@ -25,6 +34,8 @@ export interface DesignerConfig {
   adapter: string | null;
   /** Null: all cores. */
   threads: number | null;
+  /** What the record calls it; null: its own name. */
+  title?: string | null;
 }
 
 export interface DesignerContext {
@@ -48,8 +59,49 @@ export async function openDesigner(
   if (chosen.provider === "ollama") return openOllama({ ...config, model: chosen.model }, onProgress, signal);
   const model = await ensureModel(chosen.model, home, onProgress, signal);
   const { contextTokens, parallel, adapter, threads } = config;
-  const name = basename(model).replace(/\.gguf$/, "");
+  const name = config.title ?? basename(model).replace(/\.gguf$/, "");
   return openLlama({ name, model, contextTokens, parallel, adapter, threads }, onProgress, log, signal);
+}
+
+/** A model as it is without adapters. */
+export interface BaseModel {
+  provider: "ollama" | "llama.cpp";
+  name: string;
+  /** Its GGUF, where it can be read from here. */
+  weights(signal: AbortSignal): Promise<string>;
+  /** Frees what it takes in memory, where it lives in a server that outlasts its questions. */
+  unload(signal: AbortSignal): Promise<void>;
+}
+
+/** The model that the configuration comes to, to be tuned. @throws UserError as chooseDesigner, listOllama; "ollama-no-model". */
+export async function baseModel(
+  config: Pick<DesignerConfig, "provider" | "model" | "host">,
+  { home, onProgress }: DesignerContext,
+  signal: AbortSignal,
+): Promise<BaseModel> {
+  const chosen = await chooseDesigner(config, signal);
+  if (chosen.provider === "llama.cpp") {
+    return {
+      provider: "llama.cpp",
+      name: basename(chosen.model).replace(/\.gguf$/i, ""),
+      weights: (signal) => ensureModel(chosen.model, home, onProgress, signal),
+      unload: async () => {},
+    };
+  }
+  const { host } = config;
+  const name = chosen.model ?? suitableModel(await listOllama(host, signal))?.name;
+  if (name === undefined) {
+    throw new UserError(
+      "ollama-no-model",
+      'Ollama has no coding model of a fitting size. Name one in "designer.model".',
+    );
+  }
+  return {
+    provider: "ollama",
+    name,
+    weights: (signal) => ollamaWeights(host, name, signal),
+    unload: (signal) => unloadOllama(host, name, signal),
+  };
 }
 
 export type Choice = { provider: "ollama"; model: string | null } | { provider: "llama.cpp"; model: string };

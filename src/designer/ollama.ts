@@ -1,9 +1,10 @@
 /** The Ollama provider: what a server has, and a Designer that asks it. */
 import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { access, stat } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { basename } from "node:path";
+import { basename, isAbsolute } from "node:path";
 import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type ChatResponse, type ModelResponse, Ollama } from "ollama";
 import { type Designer, UserError } from "../study/ports.ts";
 import type { Message, Prompt, Reply, Sampling } from "../study/types.ts";
@@ -403,6 +404,7 @@ export async function openOllama(
       const either = AbortSignal.any([signal, open.signal]);
       return ask(address, model, either, null, (ollama) => chat(ollama, model, settings, prompt, sampling, onText));
     },
+    release: () => unloadOllama(options.host, model, new AbortController().signal),
     async close() {
       open.abort();
     },
@@ -428,6 +430,61 @@ async function adapted(
   if (!models.some((model) => model.name === name))
     await createWithAdapter(host, name, base, adapter, onProgress, signal);
   return name;
+}
+
+/** How long a server may take to free a model's memory. */
+const UNLOAD_MS = 60_000;
+
+/**
+ * Has the server unload a model, and waits until it has: its memory is free then. One that is not loaded is no error.
+ * @throws UserError as listOllama, "ollama-keeps-model" when it stays; AbortError.
+ */
+export async function unloadOllama(host: string | null, model: string, signal: AbortSignal): Promise<void> {
+  const address = ollamaAddress(host);
+  const isLoaded = async () => {
+    const { models } = await ask(address, null, signal, ANSWER_MS, (ollama) => ollama.ps());
+    return hasModel(models ?? [], model);
+  };
+  if (!(await isLoaded())) return;
+  await ask(address, model, signal, ANSWER_MS, (ollama) => ollama.chat({ model, messages: [], keep_alive: 0 }));
+  const until = performance.now() + UNLOAD_MS;
+  while (await isLoaded()) {
+    if (performance.now() > until) {
+      throw new UserError(
+        "ollama-keeps-model",
+        `Ollama at ${address} keeps ${model} in memory: something else is asking it. Stop that, then try again.`,
+      );
+    }
+    await sleep(250, undefined, { signal });
+  }
+}
+
+/**
+ * The GGUF file of a model, in the server's own store.
+ * @throws UserError as listOllama, "ollama-model-missing", or "tuner-base" when the file cannot be read from here; AbortError.
+ */
+export async function ollamaWeights(host: string | null, model: string, signal: AbortSignal): Promise<string> {
+  const address = ollamaAddress(host);
+  const { modelfile } = await ask(address, model, signal, ANSWER_MS, (ollama) => ollama.show({ model }));
+  const file = /^FROM\s+(\S.*)$/m.exec(modelfile)?.[1]?.trim();
+  const readable =
+    file !== undefined &&
+    isAbsolute(file) &&
+    (await access(file).then(
+      () => true,
+      () => false,
+    ));
+  if (readable) return file;
+  throw new UserError(
+    "tuner-base",
+    `The weights of ${model} lie with Ollama at ${address}, where they cannot be read from here. Set "tuner.base" to its GGUF file, or to a folder with its safetensors.`,
+  );
+}
+
+/** Deletes a model from the server. One that is not there is no error. @throws UserError as listOllama; AbortError. */
+export async function deleteOllama(host: string | null, model: string, signal: AbortSignal): Promise<void> {
+  if (!hasModel(await listOllama(host, signal), model)) return;
+  await ask(ollamaAddress(host), model, signal, ANSWER_MS, (ollama) => ollama.delete({ model }));
 }
 
 function deviceOf(loaded: ModelResponse | undefined): string {

@@ -4,7 +4,7 @@ import { drawIdea } from "../designer/briefs.ts";
 import { type DesignInput, designPrompt, repairPrompt } from "../designer/prompts.ts";
 import { readReply } from "../designer/replies.ts";
 import type { StudyStore } from "../store/store.ts";
-import { decisionAccuracy, isProposed } from "../study/admission.ts";
+import { decisionAccuracy, isProposed, proposals } from "../study/admission.ts";
 import type { StudyConfig } from "../study/config.ts";
 import { protocolOf } from "../study/config.ts";
 import { nextStep, type Work } from "../study/cycle.ts";
@@ -29,6 +29,8 @@ export interface Loop {
   trainer: Trainer;
   index: NoveltyIndex;
   emit: Emit;
+  /** Of the designer. */
+  generation: number;
 }
 
 export interface CycleOptions {
@@ -77,12 +79,13 @@ export async function runCycle(
     open?.cycle ??
     store.beginCycle({
       ...{ mode: options.mode, planned: options.candidates, seed: options.seed },
-      generation: store.currentGeneration(),
+      generation: loop.generation,
     });
   const { mode, planned, seed } = open ?? { mode: options.mode, planned: options.candidates, seed: options.seed };
   emit({ type: "cycle-started", cycle, mode, planned, resumed: open !== null });
   planCandidates(loop, { cycle, mode, planned, seed });
   await advanceAll(loop, designer, store.unfinished(cycle), signal);
+  admit(loop, cycle);
   store.endCycle(cycle);
   const summary = store.cycles().find((c) => c.cycle === cycle);
   if (!summary) throw new Error(`cycle ${cycle} is not in the store`);
@@ -92,12 +95,42 @@ export async function runCycle(
 /** A new idea differs from so many before it. */
 const REMEMBERED_IDEAS = 6;
 
-/** Writes down the cycle's candidates, each with its seed, its idea and, for a diff, its parent, before any is asked for. */
-function planCandidates(loop: Loop, cycle: { cycle: number; mode: DesignMode; planned: number; seed: number }): void {
+/** Proposes what only a whole cycle can tell: its best share, or the best of a cycle in which none came up to the accuracy. */
+function admit({ store, config, emit }: Loop, cycle: number): void {
+  const ids = proposals(store.list({ cycle }), config);
+  store.transaction(() => {
+    store.propose(ids);
+    if (config.admission.policy === "automatic") store.accept(ids, "policy");
+  });
+  for (const id of ids) emit({ type: "candidate", candidate: store.candidate(id) });
+}
+
+interface Plan {
+  cycle: number;
+  mode: DesignMode;
+  planned: number;
+  seed: number;
+}
+
+/** What one candidate is to be. */
+export interface Design {
+  cycle: number;
+  mode: DesignMode;
+  parent: number | null;
+  idea: string | null;
+}
+
+/** What a cycle asks for: of each candidate from position `first` on its seed, its idea and, for a diff, its parent. */
+export function drawDesigns(
+  loop: Loop,
+  cycle: Plan,
+  first: number,
+): { position: number; seed: number; design: Design }[] {
   const { store, config } = loop;
+  const drawn = [];
   const pool = exemplarPool(store.list({ outcome: "valid" }));
   const ideas = store.list({ limit: REMEMBERED_IDEAS }).map((c) => store.work(c.id).idea ?? "");
-  for (let position = store.list({ cycle: cycle.cycle }).length; position < cycle.planned; position++) {
+  for (let position = first; position < cycle.planned; position++) {
     const seed = candidateSeed(cycle.seed, cycle.cycle, position);
     const random = seeded(seed);
     const [parent] = cycle.mode === "delta" ? drawExemplars(pool, 1, random) : [];
@@ -114,13 +147,20 @@ function planCandidates(loop: Loop, cycle: { cycle: number; mode: DesignMode; pl
       parent: parent ? store.code(parent.id) : null,
     });
     ideas.push(idea);
+    drawn.push({ position, seed, design: { cycle: cycle.cycle, mode: cycle.mode, parent: parent?.id ?? null, idea } });
+  }
+  return drawn;
+}
+
+/** Writes the cycle's candidates down before any is asked for. */
+function planCandidates(loop: Loop, cycle: Plan): void {
+  const { store, config } = loop;
+  const first = store.list({ cycle: cycle.cycle }).length;
+  for (const { position, seed, design } of drawDesigns(loop, cycle, first)) {
     store.addCandidate({
-      cycle: cycle.cycle,
+      ...design,
       name: `${config.name.replaceAll("-", "_")}_c${cycle.cycle}_${String(position + 1).padStart(2, "0")}`,
-      mode: cycle.mode,
-      parent: parent?.id ?? null,
       seed,
-      idea,
       code: null,
     });
   }
@@ -131,6 +171,7 @@ async function advanceAll(loop: Loop, designer: Designer | null, ids: number[], 
   const failing = new AbortController();
   const signal = AbortSignal.any([outer, failing.signal]);
   const progress = new Progress(loop, designer, ids);
+  const turn = designer && sharesGpu(loop, designer) ? new Turn(ids.length, () => designer.release()) : null;
   const lanes: Lanes = {
     designing: pLimit(designer?.info.parallel ?? 1),
     checking: pLimit(1),
@@ -139,7 +180,7 @@ async function advanceAll(loop: Loop, designer: Designer | null, ids: number[], 
   const errors: unknown[] = [];
   await Promise.all(
     ids.map((id) =>
-      advance(loop, designer, lanes, progress, id, signal).catch((error: unknown) => {
+      advance(loop, designer, lanes, progress, turn, id, signal).catch((error: unknown) => {
         errors.push(error);
         failing.abort();
       }),
@@ -149,6 +190,45 @@ async function advanceAll(loop: Loop, designer: Designer | null, ids: number[], 
   if (errors.length > 0) throw errors[0];
 }
 
+/** Whether model and nets would take memory of the same GPU. */
+function sharesGpu({ trainer }: Loop, designer: Designer): boolean {
+  return trainer.info.device !== "cpu" && !designer.info.device.startsWith("CPU");
+}
+
+/** The designer's turn on a shared GPU, then the trainer's: training begins once all is designed and the model's memory is free. */
+class Turn {
+  readonly #designed = new Set<number>();
+  #left: number;
+  readonly #release: () => Promise<void>;
+  readonly #released: PromiseWithResolvers<void> = Promise.withResolvers();
+
+  constructor(candidates: number, release: () => Promise<void>) {
+    this.#left = candidates;
+    this.#release = release;
+  }
+
+  /** A candidate needs no more of the designer. */
+  done(id: number): void {
+    if (this.#designed.has(id)) return;
+    this.#designed.add(id);
+    if (--this.#left === 0) this.#release().then(this.#released.resolve, this.#released.reject);
+  }
+
+  /** Waits for the trainer's turn. */
+  async trainerOf(id: number, signal: AbortSignal): Promise<void> {
+    this.done(id);
+    const stopped = Promise.withResolvers<never>();
+    const stop = () => stopped.reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      signal.throwIfAborted();
+      await Promise.race([this.#released.promise, stopped.promise]);
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+  }
+}
+
 type Lanes = Record<"designing" | "checking" | "training", ReturnType<typeof pLimit>>;
 
 async function advance(
@@ -156,6 +236,7 @@ async function advance(
   designer: Designer | null,
   lanes: Lanes,
   progress: Progress,
+  turn: Turn | null,
   id: number,
   signal: AbortSignal,
 ): Promise<void> {
@@ -199,6 +280,7 @@ async function advance(
         break;
       }
       case "train": {
+        await turn?.trainerOf(id, signal);
         const protocol = protocolOf(config);
         const result = await during("training", "training", work, null, () =>
           trainer.train(step.code, protocol, signal, (p) => emit({ type: "training", id, ...p })),
@@ -207,6 +289,7 @@ async function advance(
         break;
       }
       case "finish": {
+        turn?.done(id);
         const { novelty, accuracy } = store.candidate(id);
         const proposed = work.mode !== "seed" && isProposed({ outcome: step.outcome, novelty, accuracy }, config);
         store.finish(id, { outcome: step.outcome, error: step.failure, proposed });
@@ -238,7 +321,7 @@ async function ask(
 ): Promise<void> {
   const { store, config, emit } = loop;
   if (work.mode !== "full" && work.mode !== "delta") throw new Error(`${work.mode} nets are not designed`);
-  const input = designInput(loop, work, work.mode);
+  const input = designInput(loop, { ...work, mode: work.mode });
   const first = work.attempts[0];
   const number = first ? 2 : 1;
   const prompt = failure ? repairPrompt(input, failure) : designPrompt(input);
@@ -259,7 +342,8 @@ async function ask(
   });
 }
 
-function designInput(loop: Loop, work: Work, mode: DesignMode): DesignInput {
+/** The question for a design, as things stand. */
+export function designInput(loop: Loop, design: Design): DesignInput {
   const { store, config, trainer } = loop;
   const shown = (candidate: Candidate) => ({
     name: candidate.name,
@@ -267,21 +351,21 @@ function designInput(loop: Loop, work: Work, mode: DesignMode): DesignInput {
     accuracy: decisionAccuracy(candidate.accuracy),
     parameters: candidate.parameters ?? 0,
   });
-  const pool = exemplarPool(store.list({ outcome: "valid" })).filter((c) => c.id !== work.parent);
+  const pool = exemplarPool(store.list({ outcome: "valid" })).filter((c) => c.id !== design.parent);
   // The same for the whole cycle: its prompts then begin alike, and the designer reads that beginning once.
   const exemplars = drawExemplars(
     pool,
     config.designer.exemplars,
-    seeded(candidateSeed(config.protocol.seed, work.cycle, -1)),
+    seeded(candidateSeed(config.protocol.seed, design.cycle, -1)),
   );
   return {
     shape: trainer.info.shape,
     parameterLimit: config.limits.parameters,
-    mode,
+    mode: design.mode,
     exemplars: exemplars.map(shown),
-    parent: work.parent === null ? null : shown(store.candidate(work.parent)),
+    parent: design.parent === null ? null : shown(store.candidate(design.parent)),
     lessons: lessons(store.list({ limit: 32 }), 3),
-    idea: work.idea ?? "",
+    idea: design.idea ?? "",
   };
 }
 

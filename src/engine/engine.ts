@@ -1,13 +1,12 @@
 /** Composes the loop: starts the trainer, the novelty index and, when asked for, the designer. */
-import { resolve } from "node:path";
-import { openDesigner } from "../designer/index.ts";
 import { openNoveltyIndex } from "../novelty/index.ts";
 import type { StudyConfig } from "../study/config.ts";
 import type { Designer, Trainer } from "../study/ports.ts";
 import { openTrainer } from "../trainer/index.ts";
 import type { Loop } from "./cycle.ts";
+import { openGeneration } from "./designer.ts";
 import type { Emit } from "./events.ts";
-import { netwrightHome, pythonPackage } from "./paths.ts";
+import { pythonPackage } from "./paths.ts";
 import { addSeeds } from "./seeds.ts";
 import { prepareStudyData } from "./setup.ts";
 import type { Study } from "./study.ts";
@@ -37,6 +36,7 @@ export async function startLoop(
   };
   try {
     const { config, store } = study;
+    const generation = store.openCycle()?.generation ?? store.currentGeneration();
     addSeeds(store);
     const index = openNoveltyIndex(store.fingerprints);
     store.transaction(() => {
@@ -45,7 +45,7 @@ export async function startLoop(
     // Both are started at once; when one fails the other is still waited for, so that it can be closed.
     const starting = await Promise.allSettled([
       keep(startTrainer(config, study.dir, emit, signal)),
-      need.designer ? keep(startDesigner(config, study.dir, emit, signal)) : null,
+      need.designer ? keep(openGeneration(study, generation, emit, signal)) : null,
     ]);
     for (const result of starting) if (result.status === "rejected") throw result.reason;
     const [trainer, designer] = starting.map((result) => (result as PromiseFulfilledResult<unknown>).value) as [
@@ -53,7 +53,7 @@ export async function startLoop(
       Designer | null,
     ];
     emit({ type: "ready", designer: designer?.info ?? null, trainer: trainer.info });
-    return { loop: { config, store, trainer, index, emit }, designer, close };
+    return { loop: { config, store, trainer, index, emit, generation }, designer, close };
   } catch (error) {
     await close();
     throw error;
@@ -74,20 +74,3 @@ export async function startTrainer(
     signal,
   );
 }
-
-async function startDesigner(
-  config: StudyConfig,
-  studyDir: string,
-  emit: Emit,
-  signal: AbortSignal,
-): Promise<Designer> {
-  const onProgress = (p: SetupProgress) => emit({ type: "setup", ...p });
-  const { adapter } = config.designer;
-  return openDesigner(
-    { ...config.designer, adapter: adapter === null ? null : resolve(studyDir, adapter) },
-    { home: netwrightHome(), onProgress },
-    signal,
-  );
-}
-
-type SetupProgress = { what: string; done: number; total: number | null; unit: string };

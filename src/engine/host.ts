@@ -1,12 +1,13 @@
 /** The engine of one study: what it can be asked, one piece of work at a time, and the state that its clients see. */
 import { protocolOf, type StudyConfig } from "../study/config.ts";
 import { isCancellation, UserError } from "../study/ports.ts";
-import type { Candidate } from "../study/types.ts";
+import type { Candidate, Generation } from "../study/types.ts";
 import { prepareArchive, runCycle } from "./cycle.ts";
 import { type RunningLoop, startLoop, startTrainer } from "./engine.ts";
 import { measure } from "./evaluate.ts";
 import type { EngineEvent } from "./events.ts";
 import { exportAccepted, importNets } from "./exchange.ts";
+import { deleteGeneration, fineTune, newlyAccepted, planTuning, useGeneration } from "./generations.ts";
 import type {
   Activity,
   Change,
@@ -14,13 +15,17 @@ import type {
   Evaluation,
   EvaluationParameters,
   ImportResult,
+  RunParameters,
+  RunResult,
+  RunState,
   Snapshot,
   StepParameters,
   StepResult,
   StudyView,
+  TuningPlan,
   Underway,
 } from "./protocol.ts";
-import { clearRunning, markRunning, readRunning } from "./running.ts";
+import { beginRun, candidatesLeft, clearRunning, markRunning, readRunning } from "./running.ts";
 import { readStudyConfig, type Study } from "./study.ts";
 
 /** A model and a worker that nobody uses give their memory back after this long. */
@@ -37,6 +42,8 @@ const AT_REST: Pick<Activity, "state" | "setup" | "cycle" | "mode" | "progress" 
   tuning: null,
   run: null,
 };
+
+const BUSY = "The engine is at work on this study. Stop that first, or wait until it has ended.";
 
 export interface Listener {
   changes(changes: Change[]): void;
@@ -62,6 +69,7 @@ export class EngineHost {
   #job: Job | null = null;
   /** The cycle under way, for those who ask for one meanwhile. */
   #running: Promise<StepResult> | null = null;
+  #runningRun: Promise<RunResult> | null = null;
   #activity: Activity;
   readonly #underway = new Map<number, Underway>();
   readonly #texts = new Map<number, string>();
@@ -101,36 +109,66 @@ export class EngineHost {
 
   /** Continues a cycle that a killed engine left behind; one that was stopped on purpose waits for its user. */
   resumeIfKilled(): void {
-    const parameters = readRunning(this.#study.stateDir);
-    if (!parameters) return;
+    const mark = readRunning(this.#study.stateDir);
+    if (!mark) return;
     // A failure shows in the activity, where it belongs: nobody waits for this call.
-    this.step({ ...parameters, resume: true }).catch(() => undefined);
+    const work = "run" in mark ? this.run(mark.run, mark.state) : this.step({ ...mark.step, resume: true });
+    work.catch(() => undefined);
   }
 
   /** Runs one cycle; when one is running already, its result. */
   step(parameters: StepParameters): Promise<StepResult> {
     if (this.#running) return this.#running;
-    this.#running = this.#work(async (signal) => {
-      this.#configure();
-      const config = this.#config;
-      markRunning(this.#study.stateDir, parameters);
-      const { loop, designer } = await this.#loop(true, signal);
-      if (!designer) throw new Error("the loop started without a designer");
-      this.#set({ state: "running" });
-      await prepareArchive(loop, signal);
-      const options = {
-        candidates: parameters.candidates,
-        mode: parameters.mode ?? config.designer.mode,
-        seed: parameters.seed ?? config.protocol.seed,
-        resume: parameters.resume,
-      };
-      const { summary, candidates } = await runCycle(loop, designer, options, signal);
-      return { cycle: summary.cycle, summary, candidates };
+    this.#refuseWhileBusy();
+    this.#running = this.#work((signal) => {
+      markRunning(this.#study.stateDir, { step: parameters });
+      return this.#cycle(parameters, signal);
     }).finally(() => {
       clearRunning(this.#study.stateDir);
       this.#running = null;
     });
     return this.#running;
+  }
+
+  /** Steps cycle after cycle within a budget and tunes between them; when a run is under way already, its result. */
+  run(parameters: RunParameters, begun: RunState = beginRun(parameters)): Promise<RunResult> {
+    if (this.#runningRun) return this.#runningRun;
+    this.#refuseWhileBusy();
+    this.#runningRun = this.#work((signal) => this.#cycles(parameters, begun, signal)).finally(() => {
+      clearRunning(this.#study.stateDir);
+      this.#runningRun = null;
+    });
+    return this.#runningRun;
+  }
+
+  /** Lets a run end after the cycle under way, or not. @throws UserError "not-running" */
+  pause(pausing: boolean): void {
+    const { run } = this.#activity;
+    if (!run) throw new UserError("not-running", "No run of cycles is under way.");
+    this.#set({ run: { ...run, pausing } });
+  }
+
+  planTuning(): Promise<TuningPlan> {
+    const unlistened = () => undefined;
+    return planTuning(this.#configured(), unlistened, new AbortController().signal);
+  }
+
+  /** Tunes the designer on what is accepted, or goes on with the run that was stopped. */
+  fineTune(parameters: { restart: boolean }): Promise<Generation> {
+    return this.#work((signal) => this.#tune(parameters, signal));
+  }
+
+  async useGeneration(generation: number): Promise<Generation[]> {
+    this.#refuseWhileBusy();
+    useGeneration(this.#study, generation);
+    await this.#cool();
+    return this.#generationsChanged();
+  }
+
+  async deleteGeneration(generation: number): Promise<Generation[]> {
+    this.#refuseWhileBusy();
+    await deleteGeneration(this.#configured(), generation, new AbortController().signal);
+    return this.#generationsChanged();
   }
 
   /** Stops what runs, and answers when it has stopped. */
@@ -228,7 +266,9 @@ export class EngineHost {
   }
 
   async #loop(needDesigner: boolean, signal: AbortSignal): Promise<RunningLoop> {
-    const config = JSON.stringify(this.#config);
+    const { store } = this.#study;
+    const generation = store.openCycle()?.generation ?? store.currentGeneration();
+    const config = JSON.stringify([this.#config, generation]);
     clearTimeout(this.#cooling);
     if (this.#warm && (this.#warm.config !== config || (needDesigner && !this.#warm.loop.designer))) await this.#cool();
     if (!this.#warm) {
@@ -246,11 +286,94 @@ export class EngineHost {
     this.#set({ designer: null, trainer: null });
   }
 
+  async #cycle(parameters: StepParameters, signal: AbortSignal): Promise<StepResult> {
+    this.#configure();
+    const config = this.#config;
+    const { loop, designer } = await this.#loop(true, signal);
+    if (!designer) throw new Error("the loop started without a designer");
+    this.#set({ state: "running" });
+    await prepareArchive(loop, signal);
+    const options = {
+      candidates: parameters.candidates,
+      mode: parameters.mode ?? config.designer.mode,
+      seed: parameters.seed ?? config.protocol.seed,
+      resume: parameters.resume,
+    };
+    const { summary, candidates } = await runCycle(loop, designer, options, signal);
+    return { cycle: summary.cycle, summary, candidates };
+  }
+
+  async #tune(parameters: { restart: boolean }, signal: AbortSignal): Promise<Generation> {
+    const study = this.#configured();
+    // Their memory is needed, on a GPU above all.
+    await this.#warm?.loop.designer?.release();
+    await this.#cool();
+    this.#set({ state: "running" });
+    return fineTune(study, parameters, this.#emit, signal);
+  }
+
+  async #cycles(parameters: RunParameters, begun: RunState, signal: AbortSignal): Promise<RunResult> {
+    const { store, stateDir } = this.#study;
+    const first = store.cycles().length - begun.cyclesDone;
+    let state = begun;
+    this.#set({ run: state });
+    for (;;) {
+      markRunning(stateDir, { run: parameters, state });
+      if (parameters.tune) await this.#tuneIfEnough(signal);
+      const candidates = candidatesLeft(parameters, state);
+      // What was interrupted is ended first, whatever is left of the budget.
+      const open = store.openCycle() !== null;
+      const pausing = this.#activity.run?.pausing ?? false;
+      if (!open && (candidates === 0 || pausing)) {
+        const cycles = store.cycles().slice(first);
+        return { cycles, generations: store.generations(), ended: pausing ? "paused" : "budget" };
+      }
+      const { summary } = await this.#cycle(
+        { ...parameters, candidates: Math.max(1, candidates), resume: true },
+        signal,
+      );
+      state = {
+        ...state,
+        cyclesDone: state.cyclesDone + 1,
+        candidatesDone: state.candidatesDone + summary.candidates,
+        pausing: this.#activity.run?.pausing ?? false,
+      };
+      this.#set({ run: state, cycle: null, mode: null, progress: null, underway: [] });
+    }
+  }
+
+  /** A tuning that fails costs the run nothing but itself: the designer stays as it is. */
+  async #tuneIfEnough(signal: AbortSignal): Promise<void> {
+    const study = this.#configured();
+    if (newlyAccepted(study).newAccepted < study.config.tuner.newAccepted) return;
+    try {
+      await this.#tune({ restart: false }, signal);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.#emit({ type: "note", message: `The designer was not tuned: ${error.message}` });
+      this.#set({ tuning: null });
+    }
+  }
+
+  /** The study as its file says now. */
+  #configured(): Study {
+    this.#configure();
+    return { ...this.#study, config: this.#config };
+  }
+
+  #refuseWhileBusy(): void {
+    if (this.#job) throw new UserError("busy", BUSY);
+  }
+
+  #generationsChanged(): Generation[] {
+    const generations = this.#study.store.generations();
+    this.#listener.changes([{ kind: "generations", generations }]);
+    return generations;
+  }
+
   /** Runs one piece of work, alone; its state shows in the activity. */
   async #work<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#job) {
-      throw new UserError("busy", "The engine is at work on this study. Stop that first, or wait until it has ended.");
-    }
+    this.#refuseWhileBusy();
     const stop = new AbortController();
     const ended = run(stop.signal);
     this.#job = { stop, ended };

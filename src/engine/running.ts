@@ -1,21 +1,33 @@
-/** A mark that a cycle runs. It outlives a killed engine, and so tells one that was killed from one that was stopped. */
+/** What runs: a mark that outlives a killed engine, and so tells one that was killed from one that was stopped; and a run's budget. */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeAtomically } from "./atomic.ts";
-import type { StepParameters } from "./protocol.ts";
+import type { RunParameters, RunState, StepParameters } from "./protocol.ts";
 
-const schema = z.object({
-  candidates: z.int().positive(),
-  mode: z.enum(["full", "delta"]).nullable(),
-  seed: z.int().nullable(),
-  resume: z.boolean(),
+const mode = z.enum(["full", "delta"]).nullable();
+const budget = z.object({
+  cycles: z.int().positive().nullable(),
+  hours: z.number().positive().nullable(),
+  candidates: z.int().positive().nullable(),
 });
+const design = { candidates: z.int().positive(), mode, seed: z.int().nullable() };
+const stepSchema = z.object({ ...design, resume: z.boolean() }) satisfies z.ZodType<StepParameters>;
+const runSchema = z.object({ ...design, budget, tune: z.boolean() }) satisfies z.ZodType<RunParameters>;
+const stateSchema = z.object({
+  started: z.iso.datetime(),
+  cyclesDone: z.int(),
+  candidatesDone: z.int(),
+  budget,
+  pausing: z.boolean(),
+}) satisfies z.ZodType<RunState>;
+const schema = z.union([z.object({ step: stepSchema }), z.object({ run: runSchema, state: stateSchema })]);
+export type Mark = z.output<typeof schema>;
 
 const markFile = (stateDir: string) => join(stateDir, "running.json");
 
-export function markRunning(stateDir: string, parameters: StepParameters): void {
-  writeAtomically(markFile(stateDir), JSON.stringify(parameters));
+export function markRunning(stateDir: string, mark: Mark): void {
+  writeAtomically(markFile(stateDir), JSON.stringify(mark));
 }
 
 export function clearRunning(stateDir: string): void {
@@ -23,10 +35,24 @@ export function clearRunning(stateDir: string): void {
 }
 
 /** What ran when the engine was killed; null when nothing did, or the mark cannot be read. */
-export function readRunning(stateDir: string): StepParameters | null {
+export function readRunning(stateDir: string): Mark | null {
   try {
     return schema.parse(JSON.parse(readFileSync(markFile(stateDir), "utf8")));
   } catch {
     return null;
   }
+}
+
+export function beginRun({ budget }: RunParameters): RunState {
+  return { started: new Date().toISOString(), cyclesDone: 0, candidatesDone: 0, budget, pausing: false };
+}
+
+/** Candidates of the run's next cycle; 0: a budget is used up. */
+export function candidatesLeft({ candidates }: RunParameters, state: RunState, now = Date.now()): number {
+  const { budget, cyclesDone, candidatesDone, started } = state;
+  const hours = (now - Date.parse(started)) / 3_600_000;
+  if (budget.cycles !== null && cyclesDone >= budget.cycles) return 0;
+  if (budget.hours !== null && hours >= budget.hours) return 0;
+  if (budget.candidates === null) return candidates;
+  return Math.max(0, Math.min(candidates, budget.candidates - candidatesDone));
 }

@@ -93,6 +93,19 @@ export class EngineServer {
       token.onCancellationRequested(() => void host.stop());
       return host.step(parameters);
     });
+    on(rpc.Run, (parameters, token) => {
+      if (host.busy) return Promise.race([host.run(parameters), cancelled(token)]);
+      token.onCancellationRequested(() => void host.stop());
+      return host.run(parameters);
+    });
+    on(rpc.Pause, ({ pausing }) => host.pause(pausing));
+    on(rpc.PlanTuning, () => host.planTuning());
+    on(rpc.FineTune, (parameters, token) => {
+      token.onCancellationRequested(() => void host.stop());
+      return host.fineTune(parameters);
+    });
+    on(rpc.UseGeneration, ({ generation }) => host.useGeneration(generation));
+    on(rpc.DeleteGeneration, ({ generation }) => host.deleteGeneration(generation));
     on(rpc.Stop, () => host.stop());
     on(rpc.Accept, ({ ids }) => host.accept(ids));
     on(rpc.Reject, ({ ids, reason }) => host.reject(ids, reason));
@@ -177,6 +190,7 @@ export class EngineServer {
     this.#changed([
       ...store.list().map((candidate): rpc.Change => ({ kind: "candidate", candidate })),
       { kind: "cycles", cycles: store.cycles() },
+      { kind: "generations", generations: store.generations() },
     ]);
   }
 

@@ -3,6 +3,11 @@ import { canonicalHash, liveGraph, neighbourhoods } from "./graph.ts";
 import { Hasher } from "./hash.ts";
 import { type HashSet, setOfMultiset } from "./sets.ts";
 
+/** Equal for nets whose operator graphs are equal up to the numbering of their nodes. Throws a RangeError when the graph is malformed. */
+export function structureKey(graph: OperatorGraph): string {
+  return canonicalHash(liveGraph(graph)).toString(36);
+}
+
 /** Steps around a node that its widest neighbourhood takes in. */
 const DEPTH = 3;
 

@@ -305,6 +305,11 @@ export class StudyStore {
     );
   }
 
+  /** Proposes candidates that have ended. */
+  propose(ids: readonly number[]): void {
+    for (const id of ids) this.#one("UPDATE candidates SET proposed = 1 WHERE id = ? AND outcome IS NOT NULL", id);
+  }
+
   /** Candidates of a cycle that are under way, in the order they were added. */
   unfinished(cycle: number): number[] {
     return this.#db

@@ -1,6 +1,6 @@
 /** Which candidates are duplicates, and which are proposed. Pure rules over recorded figures. */
 import type { StudyConfig } from "./config.ts";
-import type { Accuracy, Outcome } from "./types.ts";
+import type { Accuracy, Candidate, Outcome } from "./types.ts";
 
 type Novelty = { text: number | null; structure: number | null };
 
@@ -24,16 +24,33 @@ export function isNew(novelty: Novelty): boolean {
   return novelty.structure !== null && novelty.structure > 0;
 }
 
+type Admitted = Pick<StudyConfig, "novelty" | "admission">;
+
+/** Valid, and no duplicate by the study's gates. */
+function isAdmissible(net: { outcome: Outcome | null; novelty: Novelty }, config: Admitted): boolean {
+  return net.outcome === "valid" && !isDuplicate(net.novelty, config.novelty);
+}
+
+/**
+ * The candidates to propose when their cycle has ended, besides those that `isProposed` named before: the best share of it where the
+ * study asks for a quantile; else, when none came up to the accuracy, those at or above the fallback (arXiv 2601.02997, section 3).
+ */
+export function proposals(cycle: readonly Candidate[], config: Admitted): number[] {
+  const { quantile, accuracy, fallback } = config.admission;
+  const figure = (candidate: Candidate) => decisionAccuracy(candidate.accuracy) ?? -1;
+  const admissible = cycle.filter((candidate) => isAdmissible(candidate, config) && figure(candidate) >= 0);
+  const ids = (candidates: Candidate[]) => candidates.filter(({ proposed }) => !proposed).map(({ id }) => id);
+  if (quantile !== null) {
+    const best = [...admissible].sort((a, b) => figure(b) - figure(a) || a.id - b.id);
+    return ids(best.slice(0, Math.ceil(quantile * best.length)));
+  }
+  if (fallback === null || admissible.some((candidate) => figure(candidate) >= accuracy)) return [];
+  return ids(admissible.filter((candidate) => figure(candidate) >= fallback));
+}
+
 /** Valid, not a duplicate, and at or above the study's accuracy (paper section 3: admission). */
-export function isProposed(
-  net: { outcome: Outcome; novelty: Novelty; accuracy: Accuracy },
-  config: Pick<StudyConfig, "novelty" | "admission">,
-): boolean {
+export function isProposed(net: { outcome: Outcome; novelty: Novelty; accuracy: Accuracy }, config: Admitted): boolean {
   const accuracy = decisionAccuracy(net.accuracy);
-  return (
-    net.outcome === "valid" &&
-    !isDuplicate(net.novelty, config.novelty) &&
-    accuracy !== null &&
-    accuracy >= config.admission.accuracy
-  );
+  const { quantile, accuracy: least } = config.admission;
+  return quantile === null && isAdmissible(net, config) && accuracy !== null && accuracy >= least;
 }

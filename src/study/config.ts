@@ -114,12 +114,17 @@ const tunerSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("The weights to tune: a GGUF file or a folder with safetensors; null: the designer's own GGUF."),
-  rank: count(1, 512).nullable().default(null).describe("Null: the preset's; so for the next five."),
+  rank: count(1, 512).nullable().default(null).describe("Null: the preset's; so for the next six."),
   alpha: z.number().positive().nullable().default(null),
   dropout: share.nullable().default(null),
   learningRate: z.number().positive().max(1).nullable().default(null),
   epochs: count(1, 1000).nullable().default(null).describe("At most: a rising held-out loss ends it earlier."),
   accumulation: count(1, 1024).nullable().default(null).describe("Examples whose gradients make one step."),
+  gradient: z
+    .enum(["all", "answer"])
+    .nullable()
+    .default(null)
+    .describe("all: through question and answer. answer: through the answer alone, in a third of the time."),
   maxTokens: count(256, 1_000_000).default(2048).describe("Examples longer than this are left out."),
   device: deviceSchema.default("auto"),
   threads: count(1, 1024).nullable().default(null).describe("Processor threads; null: all cores."),
@@ -224,9 +229,9 @@ export function protocolOf(config: StudyConfig): Protocol {
 }
 
 const PRESETS: Record<StudyConfig["tuner"]["preset"], TunerSettings> = {
-  default: { rank: 16, alpha: 32, dropout: 0.05, learningRate: 2e-4, epochs: 3, accumulation: 4 },
+  default: { rank: 16, alpha: 32, dropout: 0.05, learningRate: 2e-4, epochs: 3, accumulation: 4, gradient: "answer" },
   // arXiv 2601.02997, section 3: LoRA.
-  paper: { rank: 32, alpha: 32, dropout: 0.05, learningRate: 1e-5, epochs: 5, accumulation: 8 },
+  paper: { rank: 32, alpha: 32, dropout: 0.05, learningRate: 1e-5, epochs: 5, accumulation: 8, gradient: "all" },
 };
 
 /** What a LoRA run of this study trains with: its preset, with what the study says itself in its place. */
@@ -239,6 +244,7 @@ export function tunerSettings({ tuner }: StudyConfig): TunerSettings {
     learningRate: tuner.learningRate ?? preset.learningRate,
     epochs: tuner.epochs ?? preset.epochs,
     accumulation: tuner.accumulation ?? preset.accumulation,
+    gradient: tuner.gradient ?? preset.gradient,
   };
 }
 

@@ -32,6 +32,8 @@ export interface Designer {
    * whatever the server does, and with a UserError when the model cannot be reached.
    */
   generate(prompt: Prompt, sampling: Sampling, signal: AbortSignal, onText?: (piece: string) => void): Promise<Reply>;
+  /** Gives the model's memory back while nothing is asked; the next question loads it again. */
+  release(): Promise<void>;
   close(): Promise<void>;
 }
 

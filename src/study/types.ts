@@ -183,6 +183,8 @@ export interface TunerSettings {
   epochs: number;
   /** Examples whose gradients make one step. */
   accumulation: number;
+  /** "all": through question and answer. "answer": through the answer's tokens alone, in a third of the time. */
+  gradient: "all" | "answer";
 }
 
 /**

@@ -73,6 +73,7 @@ export async function openLlama(
         cancelled.forget();
       }
     },
+    release: () => running.stop(),
     async close() {
       closed = true;
       await running.stop();

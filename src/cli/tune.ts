@@ -1,0 +1,95 @@
+import { DeleteGeneration, FineTune, PlanTuning, Run, type RunParameters, UseGeneration } from "../engine/protocol.ts";
+import { UserError } from "../study/ports.ts";
+import type { DesignMode, Generation } from "../study/types.ts";
+import type { Context } from "./context.ts";
+import { withEngine } from "./engine.ts";
+import { duration, generationLine, printJson, printText, summaryLine, table } from "./output.ts";
+
+export async function tuneCommand(context: Context, options: { plan?: boolean; restart?: boolean }): Promise<void> {
+  if (options.plan) {
+    const plan = await withEngine(context, (engine) => engine.request(PlanTuning, null, context.signal));
+    if (context.json) return printJson(plan);
+    const { accepted, newAccepted, examples, leftOut, base, device, memoryMiB, freeMemoryMiB, seconds, obstacle } =
+      plan;
+    const gib = (mib: number) => `${(mib / 1024).toFixed(1)} GiB`;
+    return printText(
+      [
+        plan.resumes === null ? "" : `Goes on with generation ${plan.resumes}, which was stopped.`,
+        `${accepted} accepted nets, ${newAccepted} of them new: ${examples} examples (${leftOut.repeated} repeated a structure, ${leftOut.tooLong} are too long).`,
+        memoryMiB === 0
+          ? ""
+          : `LoRA on ${base}, on ${device}: about ${gib(memoryMiB)} of memory, ${gib(freeMemoryMiB)} are free.`,
+        seconds === null ? "" : `About ${duration(seconds)}, going by the run before.`,
+        obstacle === null ? "" : obstacle.message,
+      ]
+        .filter(Boolean)
+        .join("\n"),
+    );
+  }
+  const generation = await withEngine(context, (engine) =>
+    engine.request(FineTune, { restart: options.restart === true }, context.signal),
+  );
+  if (context.json) printJson({ type: "generation", ...generation });
+  else printText(generationLine(generation));
+}
+
+export async function generationsCommand(context: Context, options: { use?: number; delete?: number }): Promise<void> {
+  const { store } = context.study();
+  let generations = store.generations();
+  if (options.use !== undefined) {
+    const generation = options.use;
+    generations = await withEngine(context, (engine) => engine.request(UseGeneration, { generation }, context.signal));
+  }
+  if (options.delete !== undefined) {
+    const generation = options.delete;
+    generations = await withEngine(context, (engine) =>
+      engine.request(DeleteGeneration, { generation }, context.signal),
+    );
+  }
+  if (context.json) printJson(generations);
+  else printText(generationTable(generations));
+}
+
+function generationTable(generations: readonly Generation[]): string {
+  if (generations.length === 0) {
+    return "The model designs as it is (generation 0). Tune it on what is accepted with: netwright tune";
+  }
+  const rows = generations.map(({ generation, parent, state, current, accepted, run, probe }) => {
+    const loss = run?.losses.findLast(({ heldOut }) => heldOut !== null)?.heldOut ?? run?.losses.at(-1)?.training;
+    const score = probe ? `${probe.own.newAndValid}/${probe.own.questions}` : "-";
+    const theirs = probe ? `${probe.parent.newAndValid}/${probe.parent.questions}` : "-";
+    return [
+      String(generation),
+      current ? `${state}, designs` : state,
+      String(parent),
+      String(accepted),
+      loss === undefined ? "-" : loss.toFixed(3),
+      score,
+      theirs,
+      run ? duration(run.seconds) : "-",
+    ];
+  });
+  const header = ["generation", "state", "parent", "accepted", "loss", "new and valid", "its parent", "tuned in"];
+  return table(header, rows, [1]);
+}
+
+export interface RunOptions {
+  cycles?: number;
+  hours?: number;
+  total?: number;
+  candidates: number;
+  mode?: DesignMode;
+  seed?: number;
+  tune: boolean;
+}
+
+export async function runCommand(context: Context, options: RunOptions): Promise<void> {
+  const { cycles = null, hours = null, total = null, candidates, mode = null, seed = null, tune } = options;
+  if (cycles === null && hours === null && total === null) {
+    throw new UserError("no-budget", "Say how long to go on: --cycles N, --hours H or --total N (candidates).");
+  }
+  const parameters: RunParameters = { candidates, mode, seed, tune, budget: { cycles, hours, candidates: total } };
+  const result = await withEngine(context, (engine) => engine.request(Run, parameters, context.signal));
+  if (context.json) printJson({ type: "run", ...result });
+  else printText([...result.cycles.map(summaryLine), ...result.generations.map(generationLine)].join("\n"));
+}
