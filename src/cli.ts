@@ -4,6 +4,7 @@ import { type Context, run } from "./cli/context.ts";
 import { cycleCommand } from "./cli/cycle.ts";
 import { compareCommand, evaluateCommand } from "./cli/evaluate.ts";
 import { exportCommand, importCommand } from "./cli/exchange.ts";
+import { reportCommand } from "./cli/report.ts";
 import { acceptCommand, listCommand, rejectCommand, showCommand, statusCommand } from "./cli/review.ts";
 import { doctorCommand, initCommand, setupCommand } from "./cli/setup.ts";
 import { generationsCommand, runCommand, tuneCommand } from "./cli/tune.ts";
@@ -151,6 +152,11 @@ command("reject", "reject candidates")
 command("export", "write the accepted nets as a LEMUR data set")
   .requiredOption("--lemur <dir>", "where")
   .action(action(exportCommand));
+
+command("report", "write the study's report: one HTML page, Markdown, and the figures as JSON")
+  .option("--out <dir>", "where (default: the folder report in the study's)")
+  .option("--untuned <dir>", "a study whose designer was never tuned, to show beside this one")
+  .action(action(reportCommand));
 
 command("import", "read nets of a LEMUR data set into cycle 0 and measure them")
   .requiredOption("--lemur <dir>", "a folder that holds ab/nn/nn/*.py")

@@ -25,6 +25,7 @@ import type {
   TuningPlan,
   Underway,
 } from "./protocol.ts";
+import { writeReport } from "./report.ts";
 import { beginRun, candidatesLeft, clearRunning, markRunning, readRunning } from "./running.ts";
 import { readStudyConfig, type Study } from "./study.ts";
 
@@ -239,6 +240,10 @@ export class EngineHost {
 
   exportLemur(dir: string): Promise<{ nets: number; files: number }> {
     return exportAccepted(this.#study, dir);
+  }
+
+  writeReport(dir: string): { files: string[] } {
+    return writeReport(this.#study, dir, null);
   }
 
   /** Reads nets into cycle 0 and measures them. */

@@ -119,6 +119,7 @@ export class EngineServer {
       return host.evaluateAgain(id);
     });
     on(rpc.ExportLemur, ({ dir }) => host.exportLemur(dir));
+    on(rpc.WriteReport, ({ dir }) => host.writeReport(dir));
     on(rpc.ImportLemur, ({ dir }, token) => {
       token.onCancellationRequested(() => void host.stop());
       return host.importLemur(dir);
