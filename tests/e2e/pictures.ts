@@ -10,9 +10,10 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { Candidate } from "../../src/study/types.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Candidate, CycleSummary } from "../../src/study/types.ts";
 import { cifar10ForTests, modelForTests, pythonForTests } from "../support/parts.ts";
-import { EditorServer } from "./support/server.ts";
+import { EditorServer, enginePid } from "./support/server.ts";
 import { editorParts } from "./support/setup.ts";
 import { THEMES, type Theme, type Workbench } from "./support/workbench.ts";
 
@@ -34,25 +35,30 @@ const model = modelForTests();
 if (!python || !model)
   throw new Error("Pictures need the Python environment (npm test) and a model (netwright setup).");
 const env = { ...process.env, NETWRIGHT_WORKER_PYTHON: python };
-if (!existsSync(join(study, "netwright.json"))) makeStudy();
+await makeStudy();
 await takePictures();
 
-function makeStudy(): void {
-  const source = cifar10ForTests();
-  const config = {
-    name: "Demo",
-    data: source ? { dataset: "cifar10", source } : { dataset: "digits" },
-    protocol: source ? { trainImages: 5000 } : { batch: 16 },
-    designer: { provider: "llama.cpp", model },
-    trainer: { device: "cpu" },
-    admission: { accuracy: 0.3 },
-  };
-  mkdirSync(study, { recursive: true });
-  writeFileSync(join(study, "netwright.json"), `${JSON.stringify(config, null, 2)}\n`);
-  for (let cycle = 1; cycle <= CYCLES; cycle++) {
+/** Makes the study, or goes on with one whose cycles are not all there yet. */
+async function makeStudy(): Promise<void> {
+  if (!existsSync(join(study, "netwright.json"))) {
+    const source = cifar10ForTests();
+    const config = {
+      name: "Demo",
+      data: source ? { dataset: "cifar10", source } : { dataset: "digits" },
+      protocol: source ? { trainImages: 5000 } : { batch: 16 },
+      designer: { provider: "llama.cpp", model },
+      trainer: { device: "cpu" },
+      admission: { accuracy: 0.3 },
+    };
+    mkdirSync(study, { recursive: true });
+    writeFileSync(join(study, "netwright.json"), `${JSON.stringify(config, null, 2)}\n`);
+  }
+  const { cycles } = JSON.parse(netwright("status", "--json")) as { cycles: CycleSummary[] };
+  for (let cycle = cycles.filter((each) => each.cycle > 0).length + 1; cycle <= CYCLES; cycle++) {
     netwright("cycle", "--candidates", String(CANDIDATES));
+    while (enginePid(study)) await delay(200);
     const proposed = JSON.parse(netwright("list", "--proposed", "--json")) as Candidate[];
-    // The best is left for the reader to decide on.
+    // Of the last cycle one is left to decide on.
     const ids = proposed.map(({ id }) => String(id)).slice(0, cycle === CYCLES ? -1 : undefined);
     if (ids.length > 0) netwright("accept", ...ids);
   }
