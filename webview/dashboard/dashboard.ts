@@ -1,18 +1,21 @@
 /** The dashboard: how the study goes, cycle by cycle. */
 import { html, LitElement, type TemplateResult } from "lit";
+import type { Activity } from "../../src/engine/protocol.ts";
 import { decisionAccuracy } from "../../src/study/admission.ts";
 import { PUBLISHED } from "../../src/study/published.ts";
 import type { Candidate } from "../../src/study/types.ts";
 import { blockedView } from "../shared/blocked.ts";
 import type { Blocked, ToWebview } from "../shared/contract.ts";
 import { decimal, EMPTY, percent, plural } from "../shared/format.ts";
+import { generationName } from "../shared/generations.ts";
 import { onMessage, post, restore, save } from "../shared/host.ts";
 import { applyChanges, fromSnapshot, type Model } from "../shared/model.ts";
 import { OUTCOME_MARKS, reviewMark } from "../shared/outcomes.ts";
 import { card } from "./card.ts";
 import { familyTree } from "./family.ts";
 import { familyView } from "./family-view.ts";
-import { type CycleFigures, cycleFigures, outcomesThatOccur, points } from "./figures.ts";
+import { type CycleFigures, cycleFigures, generationMarks, outcomesThatOccur, points } from "./figures.ts";
+import { generationsView } from "./generations.ts";
 import type { LineChartInput, Series } from "./line-chart.ts";
 import { outcomeBars } from "./outcome-bars.ts";
 
@@ -23,6 +26,8 @@ interface ViewState {
   measure: "structure" | "text";
   failed: boolean;
   selected: number[];
+  /** The generation whose losses are drawn; null: the newest. */
+  generation: number | null;
   scrollTop: number;
 }
 
@@ -32,6 +37,7 @@ const INITIAL_VIEW: ViewState = {
   measure: "structure",
   failed: false,
   selected: [],
+  generation: null,
   scrollTop: 0,
 };
 
@@ -80,6 +86,12 @@ export class Dashboard extends LitElement {
       case "select":
         this.#remember({ selected: message.ids });
         break;
+      case "showGeneration":
+        this.#remember({ generation: message.generation });
+        // The place of the last visit does not matter any more.
+        this.#scrollRestored = true;
+        void this.updateComplete.then(() => this.querySelector("#generations")?.scrollIntoView({ block: "start" }));
+        break;
       case "written":
       case "writing":
         break;
@@ -88,14 +100,16 @@ export class Dashboard extends LitElement {
 
   #change(message: Extract<ToWebview, { type: "changes" }>): void {
     if (!this.#model || this.#refreshing) return;
+    const shown = shownOfActivity(this.#model.activity);
     const before = applyChanges(this.#model, message);
     if (before === "gap") {
       this.#refreshing = true;
       post({ type: "refresh" });
       return;
     }
-    // What is under way moves several times a second; no chart shows that.
-    if (message.changes.every(({ kind }) => kind === "activity")) return;
+    // Candidates under way move several times a second; no chart shows that.
+    const unseen = shownOfActivity(this.#model.activity) === shown;
+    if (unseen && message.changes.every(({ kind }) => kind === "activity")) return;
     clearTimeout(this.#drawing);
     this.#drawing = setTimeout(() => this.requestUpdate(), 150);
   }
@@ -122,7 +136,8 @@ export class Dashboard extends LitElement {
     this.scrollTop = this.#view.scrollTop;
   }
 
-  #studyView({ study, cycles, candidates }: Model): TemplateResult {
+  #studyView(model: Model): TemplateResult {
+    const { study, cycles, candidates } = model;
     const figures = cycleFigures(cycles, candidates.values(), study.threshold);
     const { dataset, name } = study.protocol;
     const heading = html`<div class="heading">
@@ -143,6 +158,7 @@ export class Dashboard extends LitElement {
         ${this.#countsCard(figures)}
         ${this.#outcomesCard(figures)}
         ${this.#scatterCard(candidates, study.threshold)}
+        ${this.#generationsCard(model)}
         ${this.#familyCard(candidates)}
       </div>`;
   }
@@ -157,23 +173,28 @@ export class Dashboard extends LitElement {
   #lineCard(
     id: string,
     title: string,
-    input: Omit<LineChartInput, "summary">,
+    input: Omit<LineChartInput, "along" | "marks" | "summary">,
     figures: CycleFigures[],
   ): TemplateResult {
     const ends = ({ label, values }: Series) => {
       const known = values.filter((value) => value !== null);
       return `${label}: ${input.format(known[0] ?? null)} to ${input.format(known.at(-1) ?? null)}`;
     };
-    const summary = `${title}, cycles ${figures[0]?.cycle} to ${figures.at(-1)?.cycle}. ${input.series.map(ends).join("; ")}.`;
+    const marks = generationMarks(figures);
+    const designers = marks.map(({ at, generation }) => ` From cycle ${at} on ${generationName(generation)} designed.`);
+    const summary = `${title}, cycles ${figures[0]?.cycle} to ${figures.at(-1)?.cycle}. ${input.series.map(ends).join("; ")}.${designers.join("")}`;
+    const generations = generationColumn(figures);
     return card({
       ...this.#toggles(id),
       title,
       summary,
-      chart: () => html`<netwright-line-chart .input=${{ ...input, summary }}></netwright-line-chart>`,
+      chart: () =>
+        html`<netwright-line-chart .input=${{ ...input, along: "Cycle", marks, summary }}></netwright-line-chart>`,
       table: {
-        head: ["Cycle", ...input.series.map(({ label }) => label)],
-        rows: input.cycles.map((cycle, index) => [
+        head: ["Cycle", ...generations.head, ...input.series.map(({ label }) => label)],
+        rows: input.places.map((cycle, index) => [
           String(cycle),
+          ...generations.of(cycle),
           ...input.series.map(({ values }) => input.format(values[index] ?? null)),
         ]),
       },
@@ -201,7 +222,7 @@ export class Dashboard extends LitElement {
       "accuracy",
       "First-epoch accuracy",
       {
-        cycles,
+        places: cycles,
         series: [
           { label: "Mean", values: at((each) => each.meanAccuracy), color: "charts-blue", dash: [], shape: "circle" },
           {
@@ -239,7 +260,7 @@ export class Dashboard extends LitElement {
       "valid",
       "Valid candidates",
       {
-        cycles,
+        places: cycles,
         series: [
           {
             label: "Valid",
@@ -264,7 +285,7 @@ export class Dashboard extends LitElement {
       "threshold",
       `Valid nets at or above ${Number((100 * threshold).toFixed(1))} %`,
       {
-        cycles,
+        places: cycles,
         series: [
           {
             label: "Share of valid nets",
@@ -288,7 +309,7 @@ export class Dashboard extends LitElement {
       "counts",
       "Novel and accepted nets",
       {
-        cycles,
+        places: cycles,
         series: [
           {
             label: "Valid and structurally new",
@@ -315,6 +336,7 @@ export class Dashboard extends LitElement {
 
   #outcomesCard(figures: CycleFigures[]): TemplateResult {
     const occurring = outcomesThatOccur(figures);
+    const generations = generationColumn(figures);
     const summary = `How candidates ended, cycles ${figures[0]?.cycle} to ${figures.at(-1)?.cycle}. ${occurring
       .map((outcome) => {
         const total = figures.reduce((sum, { outcomes }) => sum + (outcomes[outcome] ?? 0), 0);
@@ -327,9 +349,10 @@ export class Dashboard extends LitElement {
       summary,
       chart: () => outcomeBars(figures, summary),
       table: {
-        head: ["Cycle", ...occurring.map((outcome) => OUTCOME_MARKS[outcome].label)],
+        head: ["Cycle", ...generations.head, ...occurring.map((outcome) => OUTCOME_MARKS[outcome].label)],
         rows: figures.map(({ cycle, outcomes }) => [
           String(cycle),
+          ...generations.of(cycle),
           ...occurring.map((outcome) => String(outcomes[outcome] ?? 0)),
         ]),
       },
@@ -379,6 +402,20 @@ export class Dashboard extends LitElement {
     });
   }
 
+  #generationsCard({ generations, activity }: Model): TemplateResult {
+    const { asTable, toggle } = this.#toggles("losses");
+    return generationsView({
+      generations,
+      tuning: activity.tuning,
+      busy: activity.state !== "idle",
+      chosen: this.#view.generation,
+      asTable,
+      toggle,
+      choose: (generation) => this.#remember({ generation }),
+      post,
+    });
+  }
+
   #familyCard(candidates: ReadonlyMap<number, Candidate>): TemplateResult {
     const { failed, selected } = this.#view;
     const family = familyTree(candidates.values(), failed);
@@ -416,6 +453,17 @@ export class Dashboard extends LitElement {
 }
 
 const reviewOf = (candidate: Candidate | undefined): string => (candidate && reviewMark(candidate)?.label) ?? EMPTY;
+
+/** What the page shows of the activity, as one value: whether the engine is at work, and how far a LoRA run is. */
+const shownOfActivity = ({ state, tuning }: Activity): string =>
+  `${state} ${tuning ? `${tuning.generation} ${tuning.stage} ${tuning.step}` : ""}`;
+
+/** Who designed each cycle, as a column of a table; none while the model itself designs throughout. */
+function generationColumn(figures: readonly CycleFigures[]): { head: string[]; of: (cycle: number) => string[] } {
+  if (figures.every(({ generation }) => generation === 0)) return { head: [], of: () => [] };
+  const byCycle = new Map(figures.map(({ cycle, generation }) => [cycle, String(generation)]));
+  return { head: ["Generation"], of: (cycle) => [byCycle.get(cycle) ?? EMPTY] };
+}
 
 /** The next tenth above all of them: room for the highest point. */
 function topOf(values: number[], least: number): number {

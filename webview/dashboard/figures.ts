@@ -5,6 +5,8 @@ import { type Candidate, type CycleSummary, OUTCOMES, type Outcome } from "../..
 /** Shares in [0, 1]; null where there is nothing to divide by. */
 export interface CycleFigures {
   cycle: number;
+  /** Of the designer that wrote its candidates. */
+  generation: number;
   /** Candidates that ended. */
   ended: number;
   validRate: number | null;
@@ -32,11 +34,15 @@ export function cycleFigures(
   }
   return cycles
     .filter(({ cycle }) => cycle > 0)
-    .map(({ cycle }) => figuresOf(cycle, byCycle.get(cycle) ?? [], threshold))
+    .map(({ cycle, generation }) => ({ generation, ...figuresOf(cycle, byCycle.get(cycle) ?? [], threshold) }))
     .sort((a, b) => a.cycle - b.cycle);
 }
 
-function figuresOf(cycle: number, candidates: readonly Candidate[], threshold: number): CycleFigures {
+function figuresOf(
+  cycle: number,
+  candidates: readonly Candidate[],
+  threshold: number,
+): Omit<CycleFigures, "generation"> {
   const ended = candidates.filter(({ outcome }) => outcome !== null);
   const valid = ended.filter(({ outcome }) => outcome === "valid");
   const accuracies = valid.map(({ accuracy }) => decisionAccuracy(accuracy)).filter((each) => each !== null);
@@ -59,6 +65,13 @@ function figuresOf(cycle: number, candidates: readonly Candidate[], threshold: n
 }
 
 const share = (part: number, whole: number): number | null => (whole > 0 ? part / whole : null);
+
+/** The cycles from which another generation designed than in the one before; none while the model itself designs throughout. */
+export function generationMarks(figures: readonly CycleFigures[]): { at: number; generation: number }[] {
+  return figures
+    .filter(({ generation }, i) => generation !== (figures[i - 1]?.generation ?? 0))
+    .map(({ cycle, generation }) => ({ at: cycle, generation }));
+}
 
 /** The outcomes that occur, in the order of the loop. */
 export const outcomesThatOccur = (figures: readonly CycleFigures[]): Outcome[] =>

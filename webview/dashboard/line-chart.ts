@@ -1,6 +1,7 @@
-/** Figures over the cycles, drawn by uPlot in the theme's colours; series differ in dash and in the shape of their points as well. */
+/** Figures over cycles or steps, drawn by uPlot in the theme's colours; series differ in dash and in the shape of their points as well. */
 import { html, LitElement, nothing, type TemplateResult } from "lit";
 import uPlot from "uplot";
+import { generationName } from "../shared/generations.ts";
 import { onThemeChange, themeColor, themeFont } from "../shared/theme.ts";
 import { drawShape, type Shape, swatch } from "./shapes.ts";
 
@@ -14,10 +15,14 @@ export interface Series {
 }
 
 export interface LineChartInput {
-  /** One a value. Whole numbers. */
-  cycles: number[];
+  /** What runs along the axis, e.g. "Cycle". */
+  along: string;
+  /** Where each value is. Whole numbers from 1 on. */
+  places: number[];
   series: Series[];
-  /** The last cycle to leave room for. */
+  /** From these places on another generation designed. */
+  marks: { at: number; generation: number }[];
+  /** The last place to leave room for. */
   until: number;
   /** Upper end of the scale; null: by the values. */
   top: number | null;
@@ -31,7 +36,7 @@ const HEIGHT = 190;
 export class LineChart extends LitElement {
   #input: LineChartInput | null = null;
   #plot: uPlot | null = null;
-  /** Which cycle the pointer is on; null: the last. */
+  /** Which place the pointer is on; null: the last. */
   #index: number | null = null;
   readonly #resized = new ResizeObserver(([entry]) => {
     if (entry && this.#plot) this.#plot.setSize({ width: entry.contentRect.width, height: HEIGHT });
@@ -63,12 +68,13 @@ export class LineChart extends LitElement {
     const input = this.#input;
     if (!input) return nothing;
     const index = this.#index ?? lastIndex(input);
-    const cycle = input.cycles[index];
+    const place = input.places[index];
+    const designer = input.marks.findLast(({ at }) => place !== undefined && at <= place);
     const known = (value: number | null | undefined) =>
       value == null ? nothing : html`<span class="figure">${input.format(value)}</span>`;
     return html`<div class="plot" role="img" aria-label=${input.summary}></div>
       <ul class="legend">
-        ${cycle === undefined ? nothing : html`<li class="at">Cycle ${cycle}</li>`}
+        ${place === undefined ? nothing : html`<li class="at">${input.along} ${place}${designer ? `, ${generationName(designer.generation)}` : ""}</li>`}
         ${input.series.map((series) => html`<li>${swatch(series)}${series.label} ${known(series.values[index])}</li>`)}
       </ul>`;
   }
@@ -91,7 +97,7 @@ export class LineChart extends LitElement {
     if (!input || !root || root.clientWidth === 0) return;
     this.#plot?.destroy();
     this.#drawn = input;
-    const { cycles, series, until, top, format } = input;
+    const { places, series, marks, until, top, format } = input;
     const axis = { stroke: themeColor("descriptionForeground"), font: themeFont(), ticks: { show: false } };
     const grid = { stroke: withAlpha(themeColor("foreground"), 0.12), width: 1 };
     const options: uPlot.Options = {
@@ -129,6 +135,7 @@ export class LineChart extends LitElement {
         }),
       ],
       hooks: {
+        draw: [(plot) => drawMarks(plot, marks)],
         setCursor: [
           (plot) => {
             this.#index = plot.cursor.idx ?? null;
@@ -137,13 +144,35 @@ export class LineChart extends LitElement {
         ],
       },
     };
-    this.#plot = new uPlot(options, [cycles, ...series.map(({ values }) => values)], root);
+    this.#plot = new uPlot(options, [places, ...series.map(({ values }) => values)], root);
   }
 }
 
-/** The last cycle that has figures of its own. */
-function lastIndex({ cycles, series }: LineChartInput): number {
-  return cycles.findLastIndex((_, index) => series[0]?.values[index] != null);
+/** A line before each place from which another generation designed, and its number at the top. */
+function drawMarks(plot: uPlot, marks: LineChartInput["marks"]): void {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.strokeStyle = withAlpha(themeColor("foreground"), 0.45);
+  ctx.fillStyle = themeColor("descriptionForeground");
+  ctx.font = themeFont(devicePixelRatio);
+  ctx.textAlign = "left";
+  ctx.textBaseline = "top";
+  ctx.lineWidth = devicePixelRatio;
+  ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
+  for (const { at, generation } of marks) {
+    const x = Math.round(plot.valToPos(at - 0.5, "x", true)) + 0.5;
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.fillText(`g${generation}`, x + 3 * devicePixelRatio, bbox.top);
+  }
+  ctx.restore();
+}
+
+/** The last place that has figures of its own. */
+function lastIndex({ places, series }: LineChartInput): number {
+  return places.findLastIndex((_, index) => series[0]?.values[index] != null);
 }
 
 /** uPlot draws circles alone: here are the other shapes, as one path. */

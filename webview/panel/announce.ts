@@ -1,7 +1,8 @@
-/** What a screen reader hears of a running cycle: how candidates ended, and how the cycle did. Not every tick. */
+/** What a screen reader hears of running work: how candidates, cycles and generations ended. Not every tick. */
 import { decisionAccuracy } from "../../src/study/admission.ts";
-import type { Candidate, CycleSummary } from "../../src/study/types.ts";
+import type { Candidate, CycleSummary, Generation } from "../../src/study/types.ts";
 import { roundPercent } from "../shared/format.ts";
+import { currentGeneration, generationName, probeText } from "../shared/generations.ts";
 import { OUTCOME_MARKS } from "../shared/outcomes.ts";
 
 /** More endings than this at once are only counted. */
@@ -33,4 +34,22 @@ export function cycleEnds(before: readonly CycleSummary[], now: readonly CycleSu
       return `Cycle ${cycle} ended: ${valid} of ${candidates} valid${best}.`;
     })
     .join(" ");
+}
+
+/** How a generation's making went on: what it does next, and what came of it. */
+export function generationNews(before: readonly Generation[], now: readonly Generation[]): string {
+  const states = new Map(before.map(({ generation, state }) => [generation, state]));
+  const current = (all: readonly Generation[]) => currentGeneration(all)?.generation ?? 0;
+  const news = now
+    .filter(({ generation, state }) => state !== states.get(generation))
+    .map(({ generation, state, probe }) => {
+      const what = `Generation ${generation}`;
+      if (state === "tuning") return `${what} is being tuned.`;
+      if (state === "probing") return `${what} is tuned, and being probed.`;
+      if (state === "failed") return `${what} failed.`;
+      if (state === "deleted") return `${what} is deleted.`;
+      return `${what} is ${state}${probe ? `: ${probeText(probe)}` : ""}.`;
+    });
+  if (current(before) !== current(now)) news.push(`Designs now: ${generationName(current(now))}.`);
+  return news.join(" ");
 }

@@ -33,7 +33,7 @@ function headline({ state, cycle, mode, setup }: Activity): string {
   return `Cycle ${cycle}${mode === "delta" ? ", diffs" : ""}`;
 }
 
-function setupView({ what, done, total, unit }: NonNullable<Activity["setup"]>): TemplateResult {
+export function setupView({ what, done, total, unit }: NonNullable<Activity["setup"]>): TemplateResult {
   const known = total !== null && total > 0;
   const figure = known ? `${quantity(done, unit)} of ${quantity(total, unit)}` : done > 0 ? quantity(done, unit) : "";
   return html`<div class="setup">

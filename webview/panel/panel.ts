@@ -1,19 +1,23 @@
 /** The side panel: the study in a line, the cycle in one click, and its candidates. */
 import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from "lit";
-import type { Activity, StudyView } from "../../src/engine/protocol.ts";
+import type { Activity, RunState, StudyView } from "../../src/engine/protocol.ts";
 import type { Candidate, DesignMode } from "../../src/study/types.ts";
 import { blockedView, problem } from "../shared/blocked.ts";
 import { type Blocked, type CandidateAction, MOST_CANDIDATES, type ToWebview } from "../shared/contract.ts";
 import { fixFor } from "../shared/fixes.ts";
+import { designerName } from "../shared/generations.ts";
 import { onMessage, post, restore, save } from "../shared/host.ts";
 import { icon, SPIN } from "../shared/icon.ts";
 import { applyChanges, fromSnapshot, type Model } from "../shared/model.ts";
-import { cycleEnds, endings } from "./announce.ts";
+import { runText } from "../shared/work.ts";
+import { cycleEnds, endings, generationNews } from "./announce.ts";
 import { cycleView } from "./cycle-view.ts";
+import { designerView } from "./designer-view.ts";
 import type { CandidateGrid, GridHandlers, GridInput } from "./grid.ts";
 import { nextSort, type Query, rowsOf } from "./query.ts";
 import { type Selection, several } from "./selection.ts";
 import { toolbarView } from "./toolbar.ts";
+import { tuningView } from "./tuning-view.ts";
 import { INITIAL_VIEW, type ViewState } from "./view-state.ts";
 
 export class Panel extends LitElement {
@@ -70,6 +74,8 @@ export class Panel extends LitElement {
         this.#select(several(message.ids), false);
         this.updateComplete.then(() => message.ids[0] !== undefined && this.#grid?.scrollToRow(message.ids[0]));
         break;
+      case "showGeneration":
+        break;
     }
     this.requestUpdate();
   }
@@ -77,7 +83,7 @@ export class Panel extends LitElement {
   #change(message: Extract<ToWebview, { type: "changes" }>): void {
     const model = this.#model;
     if (!model || this.#refreshing) return;
-    const cycles = model.cycles;
+    const { cycles, generations } = model;
     const before = applyChanges(model, message);
     if (before === "stale") return;
     if (before === "gap") {
@@ -86,8 +92,12 @@ export class Panel extends LitElement {
       return;
     }
     if (before.size > 0) this.#rowsStale = true;
-    const said = `${endings(before, model.candidates)} ${cycleEnds(cycles, model.cycles)}`.trim();
-    if (said) this.#announcement = said;
+    const said = [
+      endings(before, model.candidates),
+      cycleEnds(cycles, model.cycles),
+      generationNews(generations, model.generations),
+    ].filter((part) => part !== "");
+    if (said.length > 0) this.#announcement = said.join(" ");
     this.#followWatched(false);
   }
 
@@ -196,14 +206,19 @@ export class Panel extends LitElement {
     const { watched } = this.#view;
     return html`
       <div class="head">
-        ${headerLine(study, activity)}
+        ${headerLine(model)}
         ${this.#controls(study, activity)}
         ${activity.error && activity.state === "idle" ? errorView(activity.error) : nothing}
-        ${cycleView(activity, {
-          id: watched,
-          text: this.#written,
-          toggle: (id) => this.#watch(id === watched ? null : id),
-        })}
+        ${
+          activity.tuning
+            ? tuningView(activity.tuning, activity.setup)
+            : cycleView(activity, {
+                id: watched,
+                text: this.#written,
+                toggle: (id) => this.#watch(id === watched ? null : id),
+              })
+        }
+        ${activity.state === "idle" && model.candidates.size > 0 ? designerView(model) : nothing}
       </div>
       ${model.candidates.size === 0 ? emptyView(activity, study) : this.#candidates(model)}`;
   }
@@ -216,9 +231,11 @@ export class Panel extends LitElement {
       </div>`;
     }
     if (state !== "idle") {
+      const kept = activity.tuning ? "fine-tuning goes on later where it was" : "the cycle can be resumed";
       return html`<div class="controls">
-        <vscode-button block secondary class="step" title="Stop: what is recorded is kept, and the cycle can be resumed"
+        <vscode-button block secondary class="step" title="Stop: what is recorded is kept, and ${kept}"
           @click=${() => post({ type: "stop" })}>${icon("debug-stop")} Stop</vscode-button>
+        ${activity.run ? runView(activity.run, activity.tuning !== null) : nothing}
       </div>`;
     }
     if (interrupted !== null) {
@@ -305,9 +322,20 @@ export class Panel extends LitElement {
   }
 }
 
-function headerLine(study: StudyView, { designer, trainer }: Activity): TemplateResult {
-  const model = designer ? `${designer.model} (${designer.provider === "ollama" ? "Ollama" : "llama.cpp"})` : null;
-  const facts = [model, trainer?.deviceName.replace(/^NVIDIA /, "") ?? null].filter((fact) => fact !== null);
+/** How far a run of cycles is. The button stays the same one when it turns round, and so keeps the keyboard. */
+function runView(run: RunState, tuning: boolean): TemplateResult {
+  const { pausing } = run;
+  return html`<vscode-button block secondary class="pause"
+      title=${pausing ? "Go on after this cycle" : "Pause: the cycle under way ends, no other begins"}
+      @click=${() => post({ type: "command", command: pausing ? "continueRun" : "pauseRun" })}
+      >${icon(pausing ? "debug-continue" : "debug-pause")} ${pausing ? "Continue" : "Pause"}</vscode-button>
+    <p class="hint run">Run: ${runText(run, tuning, Date.now())}${pausing ? ". Pauses after this cycle" : ""}</p>`;
+}
+
+function headerLine({ study, activity: { designer, trainer }, generations }: Model): TemplateResult {
+  const facts = [designerName(generations, designer), trainer?.deviceName.replace(/^NVIDIA /, "") ?? null].filter(
+    (fact) => fact !== null,
+  );
   const title = [
     `Study: ${study.name}`,
     `Data: ${study.protocol.dataset}, protocol: ${study.protocol.name}`,

@@ -44,7 +44,9 @@ export type ToWebview =
   | { type: "writing"; id: number; piece: string }
   | { type: "blocked"; why: Blocked }
   /** Rows chosen in the other page. */
-  | { type: "select"; ids: number[] };
+  | { type: "select"; ids: number[] }
+  /** Bring this generation into sight. */
+  | { type: "showGeneration"; generation: number };
 
 /** What can be asked for candidates. `compare` is with the nearest net by structure, or by text where that is not known. */
 export const CANDIDATE_ACTIONS = ["accept", "reject", "compare", "evaluateAgain", "open"] as const;
@@ -59,6 +61,10 @@ export const PAGE_COMMANDS = [
   "openConfig",
   "openDashboard",
   "showLog",
+  "fineTune",
+  "useGeneration",
+  "pauseRun",
+  "continueRun",
 ] as const;
 export type PageCommand = (typeof PAGE_COMMANDS)[number];
 
@@ -79,6 +85,10 @@ export type FromWebview =
   /** The rows now selected: what the palette's commands act on, and what the other page shows as chosen. */
   | { type: "select"; ids: number[] }
   | { type: "command"; command: PageCommand }
+  /** Make this generation the designer; 0: the model itself. */
+  | { type: "useGeneration"; generation: number }
+  /** Delete its adapter, after asking. */
+  | { type: "deleteGeneration"; generation: number }
   /** The answer to `several-studies`. */
   | { type: "chooseStudy"; dir: string };
 

@@ -14,7 +14,14 @@ const command = (label: string, name: Extract<FromWebview, { type: "command" }>[
 const CHECK_SETUP = command("Check Setup", "checkSetup");
 
 export function fixFor(code: string): Fix | null {
-  if (code === "study-config") return command("Open netwright.json", "openConfig");
+  // What the study says itself: its model, its limits.
+  if (/^(study-config|tuner-(memory|base|architecture)|generation-base)$/.test(code)) {
+    return command("Open netwright.json", "openConfig");
+  }
+  if (/^(generation-(unusable|current)|adapter-unreadable)$/.test(code)) {
+    return command("Use Generation...", "useGeneration");
+  }
+  if (code === "tuner-failed") return command("Fine-Tune Designer", "fineTune");
   if (code === "cycle-unfinished") return { label: "Resume Cycle", message: { type: "resume" } };
   if (code === "no-study") return command("New Study", "newStudy");
   // Python, its packages, the model and the programs that run them: one place finds out and mends.

@@ -42,6 +42,17 @@ export function roughDuration(seconds: number): string {
   return `about ${hours} h${rest > 0 ? ` ${rest} min` : ""}`;
 }
 
+/** What something took: "48 s", "13 min", "1 h 10 min". */
+export function duration(seconds: number): string {
+  if (seconds < 59.5) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
+  return [hours > 0 ? `${hours} h` : "", rest > 0 ? `${rest} min` : ""].filter((part) => part !== "").join(" ");
+}
+
+/** A mean loss per token: "0.412". */
+export const loss = (value: number | null): string => (value === null ? EMPTY : value.toFixed(3));
+
 /** "Demo_c3_07" -> "c3_07": enough beside others of the same study. */
 export const shortName = (name: string): string => /c\d+_\d+$/.exec(name)?.[0] ?? name;
 

@@ -31,6 +31,13 @@ export function readFromWebview(value: unknown): FromWebview | null {
       return isIds(value.ids) ? { type: "select", ids: value.ids } : null;
     case "command":
       return isOneOf<PageCommand>(PAGE_COMMANDS, value.command) ? { type: "command", command: value.command } : null;
+    case "useGeneration":
+      return isId(value.generation) ? { type: "useGeneration", generation: value.generation } : null;
+    case "deleteGeneration":
+      // Generation 0 is the model itself, which is not ours to delete.
+      return isWhole(value.generation, 1, Number.MAX_SAFE_INTEGER)
+        ? { type: "deleteGeneration", generation: value.generation }
+        : null;
     case "chooseStudy":
       return typeof value.dir === "string" && value.dir !== "" ? { type: "chooseStudy", dir: value.dir } : null;
     default:

@@ -10,9 +10,10 @@ export function themeColor(...names: string[]): string {
   return style.color;
 }
 
-export const themeFont = (): string => {
+/** `scale`: of the canvas's pixels to the page's, where it is not scaled itself. */
+export const themeFont = (scale = 1): string => {
   const { fontFamily } = getComputedStyle(document.body);
-  return `11px ${fontFamily}`;
+  return `${11 * scale}px ${fontFamily}`;
 };
 
 /** Calls back when VS Code writes another theme into the page: the body's class and the root's variables. */
