@@ -3,6 +3,7 @@ import * as vscode from "vscode";
 import { type CommandContext, pageActions, registerCommands } from "./editor/commands.ts";
 import { CandidateFiles, SCHEME } from "./editor/documents.ts";
 import { Dashboard, type PageContext, Panel, Selection } from "./editor/pages.ts";
+import { Runs } from "./editor/runs.ts";
 import { Session } from "./editor/session.ts";
 import { Setup } from "./editor/setup.ts";
 import { Status } from "./editor/status.ts";
@@ -15,12 +16,14 @@ export function activate(extension: vscode.ExtensionContext): void {
   const session = new Session(studies, program("engine"), log);
   const setup = new Setup(studies, program("cli"), log);
   const selection = new Selection();
+  const runs = new Runs(session, extension.workspaceState);
   const files = new CandidateFiles(session);
   const commands: CommandContext = {
     session,
     studies,
     selection,
     setup,
+    runs,
     panel: () => panel,
     dashboard: () => dashboard,
     log,
@@ -40,9 +43,10 @@ export function activate(extension: vscode.ExtensionContext): void {
     studies,
     session,
     selection,
+    runs,
     files,
     dashboard,
-    new Status(session),
+    new Status(session, runs),
     registerCommands(commands),
     vscode.workspace.registerFileSystemProvider(SCHEME, files, { isReadonly: true }),
     vscode.window.registerWebviewViewProvider(Panel.view, panel),

@@ -9,32 +9,38 @@ import {
   EvaluateAgain,
   ExportLemur,
   Reject,
+  type RunParameters,
   Step,
   type StepParameters,
   Stop,
 } from "../engine/protocol.ts";
 import { decisionAccuracy } from "../study/admission.ts";
 import { UserError } from "../study/ports.ts";
-import type { Candidate } from "../study/types.ts";
+import type { Candidate, Generation } from "../study/types.ts";
+import { runEndText } from "./budget.ts";
 import { candidateOf, candidateUri, promptUri, requireStudy } from "./documents.ts";
 import { showError } from "./errors.ts";
 import type { Dashboard, PageActions, Panel, Selection } from "./pages.ts";
+import { writeReport } from "./report.ts";
+import { askForRun, type Runs } from "./runs.ts";
 import type { Session } from "./session.ts";
 import type { Setup } from "./setup.ts";
 import type { Studies } from "./studies.ts";
+import { askForTuning, chooseGeneration, deleteGeneration, offerResult, tune } from "./tuning.ts";
 
 export interface CommandContext {
   session: Session;
   studies: Studies;
   selection: Selection;
   setup: Setup;
+  runs: Runs;
   panel(): Panel;
   dashboard(): Dashboard;
   log: vscode.LogOutputChannel;
 }
 
-/** What a command gets: nothing from the palette and the keyboard, rows from a webview, the document from an editor's title. */
-type Target = Pick<CandidateContext, "ids"> | vscode.Uri | undefined;
+/** What a command gets: nothing from the palette and the keyboard, rows or a generation from a webview, the document from an editor's title. */
+type Target = Pick<CandidateContext, "ids"> | Pick<Generation, "generation"> | vscode.Uri | undefined;
 
 export function registerCommands(context: CommandContext): vscode.Disposable {
   const commands = commandTable(context);
@@ -54,15 +60,15 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
 /** What the pages ask for: the same commands. */
 export function pageActions(context: CommandContext): PageActions {
   const run = (work: Promise<unknown>) => void work.catch((error) => showError(error, context.log));
+  const command = (name: string, target?: Target) => void vscode.commands.executeCommand(`netwright.${name}`, target);
   return {
     step: (candidates, mode) => run(stepCycle(context, { candidates, mode, seed: null, resume: false })),
     resume: () => run(resumeCycle(context)),
     stop: () => run(stop(context)),
-    run: (action: CandidateAction, ids) => {
-      const target: Target = { ids };
-      void vscode.commands.executeCommand(`netwright.${action}`, target);
-    },
-    command: (command: PageCommand) => void vscode.commands.executeCommand(`netwright.${command}`),
+    run: (action: CandidateAction, ids) => command(action, { ids }),
+    command: (name: PageCommand) => command(name),
+    useGeneration: (generation) => command("useGeneration", { generation }),
+    deleteGeneration: (generation) => command("deleteGeneration", { generation }),
   };
 }
 
@@ -76,6 +82,12 @@ function commandTable(context: CommandContext): Record<string, (target?: Target)
     openConfig: () => openConfig(studies),
     stepCycle: () => stepCycle(context, defaultStep()),
     runCycles: () => runCycles(context),
+    pauseRun: () => context.runs.setPausing(true),
+    continueRun: () => continueRun(context),
+    fineTune: () => fineTune(context),
+    useGeneration: (target) => chooseGeneration(context.session, generationOf(target)),
+    deleteGeneration: (target) => deleteGeneration(context.session, generationOf(target)),
+    writeReport: () => writeReport(context.session, studies.current),
     resumeCycle: () => resumeCycle(context),
     stop: () => stop(context),
     open: (target) => open(context, target),
@@ -101,21 +113,27 @@ function defaultStep(): StepParameters {
 /** Runs one cycle. The panel and the status bar show how it goes; stopping is theirs too. */
 async function stepCycle(context: CommandContext, parameters: StepParameters): Promise<void> {
   if (!(await context.setup.ensure())) return;
+  await shownByPanel(context, follow(context.session, parameters));
+}
+
+/** The panel says how work failed, with the next step as a button: nothing else does while it is in sight. Null: it failed. */
+async function shownByPanel<T>(context: CommandContext, work: Promise<T>): Promise<T | null> {
   try {
-    await follow(context.session, parameters);
+    return await work;
   } catch (error) {
-    // The panel says how a cycle failed, with the next step as a button.
-    if (!context.panel().visible || !(error instanceof UserError)) throw error;
+    const shown = context.panel().visible && error instanceof UserError && error.code !== "busy";
+    if (!shown) throw error;
     context.log.error(error.message);
+    return null;
   }
 }
 
 /** Answers when the cycle has ended, also when its engine is killed: the next one resumes the cycle, and this goes on following it. */
-async function follow(session: Session, parameters: StepParameters, token?: vscode.CancellationToken): Promise<void> {
+async function follow(session: Session, parameters: StepParameters): Promise<void> {
   const study = await session.open();
   for (let attempt = 1; ; attempt++) {
     try {
-      await session.request(Step, attempt === 1 ? parameters : { ...parameters, resume: true }, token);
+      await session.request(Step, attempt === 1 ? parameters : { ...parameters, resume: true });
       return;
     } catch (error) {
       const gone = error instanceof UserError && error.code === "engine-gone";
@@ -131,23 +149,35 @@ async function resumeCycle(context: CommandContext): Promise<void> {
 }
 
 async function runCycles(context: CommandContext): Promise<void> {
-  const answer = await vscode.window.showInputBox({
-    title: "Run Cycles",
-    prompt: "How many cycles, one after the other?",
-    value: "4",
-    validateInput: (text) => (/^[1-9]\d{0,3}$/.test(text) ? null : "A whole number from 1 to 9999"),
-  });
-  if (!answer || !(await context.setup.ensure())) return;
-  const cycles = Number(answer);
-  await vscode.window.withProgress(
-    { location: vscode.ProgressLocation.Notification, title: "Netwright", cancellable: true },
-    async (progress, token) => {
-      for (let cycle = 1; cycle <= cycles; cycle++) {
-        progress.report({ message: `cycle ${cycle} of ${cycles}`, increment: cycle === 1 ? 0 : 100 / cycles });
-        await follow(context.session, { ...defaultStep(), resume: cycle === 1 }, token);
-      }
-    },
-  );
+  await context.session.client();
+  const { resume: _, ...design } = defaultStep();
+  const parameters = await askForRun(design, context.session.model?.study.policy ?? null);
+  if (parameters) await startRun(context, parameters);
+}
+
+/** Takes a pause back, or goes on with the run that has paused. */
+async function continueRun(context: CommandContext): Promise<void> {
+  const { runs, session } = context;
+  if (session.model?.activity.run) await runs.setPausing(false);
+  else if (runs.paused) await startRun(context, runs.paused);
+}
+
+async function startRun(context: CommandContext, parameters: RunParameters): Promise<void> {
+  if (!(await context.setup.ensure())) return;
+  const result = await shownByPanel(context, context.runs.start(parameters));
+  // How to go on with a paused one is offered wherever it is shown.
+  if (result?.ended !== "budget") return;
+  const [show, report] = ["Open Dashboard", "Write Report..."];
+  const answer = await vscode.window.showInformationMessage(`The run has ended. ${runEndText(result)}`, show, report);
+  if (answer === show) context.dashboard().show();
+  if (answer === report) await writeReport(context.session, context.studies.current);
+}
+
+async function fineTune(context: CommandContext): Promise<void> {
+  const { session } = context;
+  const agreed = (await context.setup.ensure()) ? await askForTuning(session) : null;
+  const made = agreed && (await shownByPanel(context, tune(session, agreed.restart)));
+  if (made) await offerResult(session, made, context.dashboard());
 }
 
 async function stop({ session }: CommandContext): Promise<void> {
@@ -259,6 +289,8 @@ async function exportDataSet({ session, studies }: CommandContext): Promise<void
   if (answer) await vscode.commands.executeCommand("vscode.openFolder", vscode.Uri.file(dir), { forceNewWindow: true });
 }
 
+const generationOf = (target: Target): number | null => (target && "generation" in target ? target.generation : null);
+
 async function chooseStudy(studies: Studies): Promise<void> {
   const picked = await vscode.window.showQuickPick(
     studies.all.map(({ dir, name }) => ({ label: name, description: dir, dir })),
@@ -287,7 +319,8 @@ async function chosen(
   const all = session.model?.candidates ?? new Map<number, Candidate>();
   const of = (ids: readonly number[]) => ids.flatMap((id) => all.get(id) ?? []);
   if (target && "ids" in target) return of(target.ids);
-  const document = candidateOf(target ?? vscode.window.activeTextEditor?.document.uri);
+  const uri = target instanceof vscode.Uri ? target : vscode.window.activeTextEditor?.document.uri;
+  const document = candidateOf(uri);
   if (document) {
     requireStudy(document.study, session);
     return of([document.id]);

@@ -7,6 +7,7 @@ import { isCancellation, UserError } from "../study/ports.ts";
 function fixOf(code: string): { title: string; command: string } {
   if (code === "busy") return { title: "Stop", command: "netwright.stop" };
   if (code === "other-study") return { title: "Choose Study...", command: "netwright.chooseStudy" };
+  if (code === "no-accepted") return { title: "Accept Candidates...", command: "netwright.accept" };
   const fix = fixFor(code);
   if (fix?.message.type === "resume") return { title: fix.label, command: "netwright.resumeCycle" };
   if (fix?.message.type === "command") return { title: fix.label, command: `netwright.${fix.message.command}` };

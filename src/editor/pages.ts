@@ -21,6 +21,8 @@ export interface PageActions {
   stop(): void;
   run(action: CandidateAction, ids: number[]): void;
   command(command: PageCommand): void;
+  useGeneration(generation: number): void;
+  deleteGeneration(generation: number): void;
 }
 
 export interface PageContext {
@@ -52,8 +54,13 @@ export class Selection implements vscode.Disposable {
   }
 }
 
-/** Connects one webview to the session for as long as it lives. */
-export function connectPage(page: PageName, webview: vscode.Webview, context: PageContext): vscode.Disposable {
+/** Connects one webview to the session for as long as it lives. `greet` is called when the page has loaded and has its first state. */
+export function connectPage(
+  page: PageName,
+  webview: vscode.Webview,
+  context: PageContext,
+  greet?: () => void,
+): vscode.Disposable {
   const { session, studies, actions, selection, log, extension } = context;
   const assets = vscode.Uri.joinPath(extension, "dist", "webview");
   webview.options = { enableScripts: true, localResourceRoots: [assets] };
@@ -83,6 +90,7 @@ export function connectPage(page: PageName, webview: vscode.Webview, context: Pa
       case "refresh":
         if (message.type === "refresh") session.retry();
         show();
+        if (message.type === "ready") greet?.();
         break;
       case "run":
         actions.run(message.action, message.ids);
@@ -104,6 +112,12 @@ export function connectPage(page: PageName, webview: vscode.Webview, context: Pa
         break;
       case "command":
         actions.command(message.command);
+        break;
+      case "useGeneration":
+        actions.useGeneration(message.generation);
+        break;
+      case "deleteGeneration":
+        actions.deleteGeneration(message.generation);
         break;
       case "chooseStudy":
         void studies.choose(message.dir);
@@ -177,6 +191,8 @@ export class Panel implements vscode.WebviewViewProvider {
 export class Dashboard implements vscode.Disposable {
   readonly #context: PageContext;
   #panel: vscode.WebviewPanel | null = null;
+  /** Waits for the page of a new tab to be there. */
+  #greeting: ToWebview | null = null;
 
   constructor(context: PageContext) {
     this.#context = context;
@@ -196,10 +212,26 @@ export class Dashboard implements vscode.Disposable {
     this.adopt(panel);
   }
 
+  /** Shows the tab with this generation in sight. */
+  showGeneration(generation: number): void {
+    const message: ToWebview = { type: "showGeneration", generation };
+    if (this.#panel) {
+      this.#panel.reveal();
+      void this.#panel.webview.postMessage(message);
+      return;
+    }
+    this.show();
+    this.#greeting = message;
+  }
+
   /** Takes over a tab: a new one, or one that the editor restored. */
   adopt(panel: vscode.WebviewPanel): void {
     panel.iconPath = vscode.Uri.joinPath(this.#context.extension, "media", "icon.png");
-    const connection = connectPage("dashboard", panel.webview, this.#context);
+    const connection = connectPage("dashboard", panel.webview, this.#context, () => {
+      const greeting = this.#greeting;
+      this.#greeting = null;
+      if (greeting) void panel.webview.postMessage(greeting);
+    });
     this.#panel = panel;
     panel.onDidDispose(() => {
       connection.dispose();

@@ -1,22 +1,29 @@
 /** The status bar item: what the engine is doing, one click from the panel; and the context keys that enable commands. */
 import * as vscode from "vscode";
+import { roughDuration } from "../../webview/shared/format.ts";
+import { canFineTune, isSpare } from "../../webview/shared/generations.ts";
+import { runText, TUNING_STAGES, tuningCount } from "../../webview/shared/work.ts";
 import type { Activity } from "../engine/protocol.ts";
+import type { Runs } from "./runs.ts";
 import type { Session } from "./session.ts";
 
 export class Status implements vscode.Disposable {
   readonly #item = vscode.window.createStatusBarItem("netwright.status", vscode.StatusBarAlignment.Left, 0);
   readonly #session: Session;
+  readonly #runs: Runs;
   readonly #subscriptions: vscode.Disposable[];
   #keys = "";
 
-  constructor(session: Session) {
+  constructor(session: Session, runs: Runs) {
     this.#session = session;
+    this.#runs = runs;
     this.#item.name = "Netwright";
     this.#item.command = "netwright.focusPanel";
     this.#subscriptions = [
       this.#item,
       session.onDidReset(() => this.#update()),
       session.onDidChange(() => this.#update()),
+      runs.onDidChange(() => this.#update()),
     ];
     this.#update();
   }
@@ -26,9 +33,17 @@ export class Status implements vscode.Disposable {
   }
 
   #update(): void {
-    const activity = this.#session.model?.activity ?? null;
+    const model = this.#session.model;
+    const activity = model?.activity ?? null;
     const running = activity !== null && activity.state !== "idle";
+    const run = activity?.run ?? null;
     this.#setKeys({
+      "netwright.cycling": run !== null && !run.pausing,
+      "netwright.canContinueRun": run ? run.pausing : this.#runs.paused !== null && !running,
+      // What is not known yet is not ruled out: the command finds out.
+      "netwright.canFineTune": model === null || canFineTune(model.candidates.values(), model.generations),
+      "netwright.canUseGeneration": model === null || model.generations.some((each) => each.current || isSpare(each)),
+      "netwright.canDeleteGeneration": model === null || model.generations.some(isSpare),
       "netwright.running": running,
       "netwright.interrupted": activity !== null && activity.interrupted !== null && !running,
     });
@@ -51,9 +66,10 @@ export class Status implements vscode.Disposable {
   }
 }
 
-function stageText({ state, setup, progress, cycle }: Activity): string {
+function stageText({ state, setup, progress, cycle, tuning }: Activity): string {
   if (state === "stopping") return "stopping";
   if (setup) return setup.total ? `${setup.what} ${Math.floor((100 * setup.done) / setup.total)} %` : setup.what;
+  if (tuning) return `fine-tuning, ${tuningCount(tuning) || TUNING_STAGES[tuning.stage].toLowerCase()}`;
   if (state === "starting" || !progress) return "starting";
   const { designed, trained, finished, planned } = progress;
   if (cycle === null) return `measuring seeds ${finished}/${planned}`;
@@ -62,8 +78,11 @@ function stageText({ state, setup, progress, cycle }: Activity): string {
     : `training, ${finished}/${planned} done`;
 }
 
-function tooltip({ cycle, progress, underway }: Activity): string {
-  const left = progress?.secondsLeft ? `, about ${Math.max(1, Math.round(progress.secondsLeft / 60))} min left` : "";
+function tooltip({ cycle, progress, underway, tuning, run }: Activity): string {
+  const seconds = tuning ? tuning.secondsLeft : progress?.secondsLeft;
+  const left = seconds ? `, ${roughDuration(seconds)} left` : "";
+  const what = tuning ? `Generation ${tuning.generation}` : cycle === null ? "Netwright" : `Cycle ${cycle}`;
   const lines = underway.map(({ name, stage }) => `${name}: ${stage}`);
-  return [cycle === null ? "Netwright" : `Cycle ${cycle}${left}`, ...lines].join("\n");
+  const runs = run ? [`Run: ${runText(run, tuning !== null, Date.now())}`] : [];
+  return [`${what}${left}`, ...runs, ...lines].join("\n");
 }
