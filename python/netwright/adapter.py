@@ -34,9 +34,10 @@ def write_adapter(
 ) -> None:
     """Writes the adapter whole or not at all, in half precision.
 
-    `weights` are PEFT's: lora_A (rank, in) and lora_B (out, rank) of each projection. `architecture`
-    is the base's name in its GGUF. `heads`: of the queries, and of the keys and values. Scaling is by
-    alpha / rank, as in llama.cpp. Raises OSError, and KeyError for a projection that is not covered.
+    `weights` are PEFT's: lora_A (rank, in) and lora_B (out, rank) of each projection.
+    `architecture` is the base's name in its GGUF. `heads`: of the queries, and of the keys and
+    values. Scaling is by alpha / rank, as in llama.cpp. Raises OSError, and KeyError for a
+    projection that is not covered.
     """
     from gguf import GGUFWriter
 
@@ -76,7 +77,7 @@ def _flush(writer: Any) -> None:
 def _reordered(
     tensor: Tensor, architecture: str, projection: str, factor: str, heads: tuple[int, int]
 ) -> Tensor:
-    """llama's GGUF keeps the two halves of each rotated pair of q and k side by side, transformers apart."""
+    """llama's GGUF keeps the halves of each rotated pair of q and k side by side."""
     if architecture != "llama" or factor != "B" or projection not in ("q_proj", "k_proj"):
         return tensor
     count = heads[0] if projection == "q_proj" else heads[1]

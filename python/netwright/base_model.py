@@ -172,7 +172,7 @@ def load_tokenizer(base: Base) -> Any:
 
 
 def load_model(base: Base, dtype: torch.dtype, device: torch.device, four_bit: bool) -> Any:
-    """The causal language model on `device`, its weights frozen; its linear layers in 4 bits (NF4) if asked for."""
+    """The causal language model on `device`, frozen; its linear layers in 4 bits (NF4) if asked for."""
     from transformers import AutoModelForCausalLM
 
     if base.is_gguf:
@@ -188,7 +188,10 @@ def load_model(base: Base, dtype: torch.dtype, device: torch.device, four_bit: b
 
 
 def quantize(module: Any, dtype: torch.dtype) -> None:
-    """Puts 4-bit layers (QLoRA, arXiv 2305.14314) in the place of linear ones; they pack their weights on their way to the device."""
+    """Puts 4-bit layers (QLoRA, arXiv 2305.14314) in the place of linear ones.
+
+    They pack their weights on their way to the device.
+    """
     from bitsandbytes.nn import Linear4bit, Params4bit
     from torch import nn
 

@@ -1,8 +1,9 @@
-"""`python -m netwright.tune [--plan] FOLDER`: one LoRA run (arXiv 2106.09685) on the designer's own weights.
+"""`python -m netwright.tune [--plan] FOLDER`: a LoRA run (arXiv 2106.09685) on the designer's model.
 
 FOLDER holds `run.json` (base, settings, device, threads, maxTokens, seed) and `corpus.jsonl` (one
-example a line: messages, prefill, answer, heldOut). The run keeps `checkpoint.pt` there, from which it
-goes on exactly where it was killed, and leaves `adapter.gguf`. Events leave as JSON lines on descriptor 3:
+example a line: messages, prefill, answer, heldOut). The run keeps `checkpoint.pt` there, from which
+it goes on exactly where it was killed, and leaves `adapter.gguf`. Events leave as JSON lines on
+descriptor 3:
 
     {"type": "plan", "architecture", "memoryMiB", "freeMemoryMiB", "tooLong"}
     {"type": "progress", "stage", "step", "steps", "losses", "tokensPerSecond",
@@ -60,7 +61,7 @@ class Settings:
     rank: int
     alpha: float
     dropout: float
-    learningRate: float  # noqa: N815  (as in the study's file)
+    learningRate: float  # as in the study's file
     epochs: int
     accumulation: int
     gradient: str
@@ -82,7 +83,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids of the question, with the answer's given beginning, and of the rest of the answer."""
+    """Token ids of the question, with the answer's given beginning, and of the answer's rest."""
 
     question: list[int]
     answer: list[int]
@@ -330,9 +331,9 @@ def choose_dtype(base: Base, device: torch.device) -> torch.dtype:
 def answer_loss(model: Any, batch: list[Example], gradient: str) -> Tensor:
     """Summed cross-entropy of the answers' tokens (questions carry no loss).
 
-    Questions are padded on the left, answers on the right, so that all answers begin at one place. With
-    `gradient` "answer" the question is read without a graph: the gradient reaches the weights by the
-    answer's tokens alone. That leaves out how the weights read the question, for a third of the time.
+    Questions are padded on the left, answers on the right, so that all answers begin at one place.
+    With `gradient` "answer" the question is read without a graph: the gradient reaches the weights
+    by the answer's tokens alone. That leaves out how they read the question, for a third of the time.
     """
     import torch
 
@@ -479,7 +480,7 @@ class Tuner:
         total = 0.0
         for batch in batches(examples, self._fit.batch):
             loss = answer_loss(self._model, batch, self._run.settings.gradient) / answers
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss)
         torch.nn.utils.clip_grad_norm_(self._weights.values(), CLIPPING)
         self._optimizer.step()

@@ -342,7 +342,8 @@ const DIFF_HEADER = "--- a/net.py\n+++ b/net.py\n@@";
 /** A hunk up to the first line it adds in place of line `at`, or after it. */
 function hunkStart(lines: readonly string[], at: number, after: boolean): string {
   const line = lines[at] ?? "";
-  const first = Math.max(0, at - 2);
+  // Two lines before the first that is added, as in the diffs that accepted nets are written down as.
+  const first = Math.max(0, at - (after ? 1 : 2));
   const context = lines.slice(first, at).map((text) => ` ${text}\n`);
   // `self.act = nn.ReLU()` can only become another `self.act =`.
   const target = /^\s*self\.\w+ =/.exec(line)?.[0] ?? "";

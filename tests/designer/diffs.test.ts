@@ -83,7 +83,8 @@ describe("applyDiff", () => {
   });
 
   it("takes a bracket that ends what was added for added, though it is written as context", () => {
-    const diff = "@@\n-        self.act = nn.ReLU()\n+        self.act = nn.Sequential(\n+            nn.SiLU(),\n         )\n";
+    const diff =
+      "@@\n-        self.act = nn.ReLU()\n+        self.act = nn.Sequential(\n+            nn.SiLU(),\n         )\n";
     expect(applyDiff(NET, diff)).toEqual({
       text: NET.replace("nn.ReLU()\n", "nn.Sequential(\n            nn.SiLU(),\n        )\n"),
     });

@@ -85,7 +85,7 @@ describe("designPrompt", () => {
       expect(
         prefill
           .split("\n")
-          .findLast((line) => /^(-|  +\S)/.test(line))
+          .findLast((line) => /^(-| {2,}\S)/.test(line))
           ?.slice(1)
           .trim(),
       ).toBe(quoted);

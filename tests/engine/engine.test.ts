@@ -65,7 +65,7 @@ withWorker(
       text.includes("first attempt failed") ? (repairs.shift() ?? "") : (replies[question] ?? ""),
     );
     const dir = makeStudy(server.host, {
-      designer: { provider: "ollama", model: "scripted-coder:1b", host: server.host, parallel: 1 },
+      designer: { provider: "ollama", mode: "full", model: "scripted-coder:1b", host: server.host, parallel: 1 },
     });
     const engine = await engineOf(dir);
     const { candidates, summary } = await step(engine, 5);
@@ -159,7 +159,13 @@ withWorker("delta mode applies the diff to its parent", { timeout: 300_000 }, as
   const line = "            self.optimizer.step()";
   const server = await scripted(() => `\`\`\`\n\n\`\`\`diff\n@@\n-${line}\n+${line}  # kept\n\`\`\`\n`);
   const dir = makeStudy(server.host, {
-    designer: { provider: "ollama", model: "scripted-coder:1b", host: server.host, mode: "delta", repair: false },
+    designer: {
+      provider: "ollama",
+      model: "scripted-coder:1b",
+      host: server.host,
+      mode: "delta",
+      repair: false,
+    },
   });
   const engine = await engineOf(dir);
   const { candidates } = await step(engine, 1);

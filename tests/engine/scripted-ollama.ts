@@ -8,31 +8,67 @@ export interface Scripted {
   host: string;
   /** What it was asked, in order. */
   asked: string[];
+  /** Its models, by name; some may be made and deleted. */
+  models: Set<string>;
+  /** Those in its memory. */
+  loaded: Set<string>;
+  refusesAdapters: boolean;
   close(): void;
 }
 
-/** `answer` gets the conversation's text and the number of the question, from 0; null: no answer ever. */
+/** `answer` gets the conversation's text, the number of the question, from 0, and the model; null: no answer ever. */
 export async function scriptedOllama(
-  answer: (text: string, question: number) => string | null,
+  answer: (text: string, question: number, model: string) => string | null,
   delay = 0,
 ): Promise<Scripted> {
   const asked: string[] = [];
+  const models = new Set([SCRIPTED_MODEL]);
+  const loaded = new Set<string>();
+  const scripted: Scripted = {
+    ...{ host: "", asked, models, loaded, refusesAdapters: false },
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
   const server = createServer(async (request, response) => {
     const send = (value: unknown) => response.write(`${JSON.stringify(value)}\n`);
-    response.setHeader("Content-Type", request.url === "/api/chat" ? "application/x-ndjson" : "application/json");
-    const model = {
-      name: SCRIPTED_MODEL,
-      model: SCRIPTED_MODEL,
-      size: 1e9,
+    response.setHeader(
+      "Content-Type",
+      /chat|create/.test(request.url ?? "") ? "application/x-ndjson" : "application/json",
+    );
+    const account = (name: string) => ({
+      ...{ name, model: name, size: 1e9 },
       details: { parameter_size: "1B", quantization_level: "Q4_0" },
-    };
-    if (request.url === "/api/tags" || request.url === "/api/ps") send({ models: [model] });
-    else if (request.url === "/api/version") send({ version: "0.17.4" });
+    });
+    if (request.url === "/api/tags") send({ models: [...models].map(account) });
+    else if (request.url === "/api/ps") send({ models: [...loaded].map(account) });
+    else if (request.url?.startsWith("/api/blobs/")) {
+      await drained(request);
+      response.statusCode = request.method === "HEAD" ? 404 : 201;
+    } else if (request.url === "/api/create") {
+      const { model } = (await body(request)) as { model: string };
+      if (scripted.refusesAdapters) send({ error: "unsupported architecture" });
+      else {
+        models.add(model);
+        send({ status: "success" });
+      }
+    } else if (request.url === "/api/delete") {
+      const { model } = (await body(request)) as { model: string };
+      models.delete(model);
+    } else if (request.url === "/api/version") send({ version: "0.17.4" });
     else if (request.url === "/api/chat") {
-      const { messages = [] } = (await body(request)) as { messages?: { content: string }[] };
+      const question = (await body(request)) as {
+        model: string;
+        messages?: { content: string }[];
+        keep_alive?: number | string;
+      };
+      const { model, messages = [] } = question;
+      if (question.keep_alive === 0) loaded.delete(model);
+      else loaded.add(model);
       if (messages.length > 0) {
         const text = messages.map(({ content }) => content).join("\n");
-        const reply = answer(text, asked.push(text) - 1);
+        const reply = answer(text, asked.push(text) - 1, model);
         if (reply === null) return;
         for (const line of reply.split(/(?<=\n)/)) {
           if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));
@@ -52,14 +88,12 @@ export async function scriptedOllama(
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  return {
-    host: `http://127.0.0.1:${port}`,
-    asked,
-    close: () => {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
+  scripted.host = `http://127.0.0.1:${port}`;
+  return scripted;
+}
+
+async function drained(request: IncomingMessage): Promise<void> {
+  for await (const _ of request);
 }
 
 async function body(request: IncomingMessage): Promise<unknown> {

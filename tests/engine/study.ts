@@ -16,7 +16,7 @@ export function makeStudy(host: string, part: Partial<StudyConfigInput> = {}): s
     data: { dataset: "digits" },
     // Three epochs of small batches: enough for a tiny net to be above chance.
     protocol: { batch: 16, validationImages: 300, lr: 0.05, epochs: 3, trainImages: 600 },
-    designer: { provider: "ollama", model: "scripted-coder:1b", host, parallel: 2 },
+    designer: { provider: "ollama", model: "scripted-coder:1b", host, parallel: 2, mode: "full" },
     trainer: { device: "cpu", threads: 1 },
     admission: { accuracy: 0.11 },
     ...part,

@@ -17,7 +17,7 @@ test("a name and a data set are enough; the rest has defaults", () => {
   expect(config.limits.parameters).toBe(500_000);
   expect(config.designer.provider).toBe("auto");
   expect(config.novelty).toEqual({ text: null, structure: 1 });
-  expect(config.admission).toEqual({ accuracy: 0.4, policy: "review" });
+  expect(config.admission).toEqual({ accuracy: 0.4, fallback: 0.35, quantile: null, policy: "review" });
 });
 
 test.each([

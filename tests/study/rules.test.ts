@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isDuplicate, isProposed } from "../../src/study/admission.ts";
+import { isDuplicate, isProposed, proposals } from "../../src/study/admission.ts";
 import { parseStudyConfig } from "../../src/study/config.ts";
 import { nextStep, type Work } from "../../src/study/cycle.ts";
 import { secondsLeft } from "../../src/study/estimate.ts";
@@ -111,6 +111,34 @@ test("proposals are decided on validation accuracy; test accuracy decides only w
   expect(isProposed({ ...net, accuracy: { validation: null, test: 0.41 } }, config)).toBe(true);
   expect(isProposed({ ...net, accuracy: { validation: null, test: null } }, config)).toBe(false);
   expect(isProposed({ ...net, novelty: { text: 0.5, structure: 0 }, accuracy }, config)).toBe(false);
+});
+
+test("a cycle in which no net came up to the accuracy proposes those at its fallback", () => {
+  const cycle = (...figures: (number | null)[]) =>
+    figures.map((validation, i) => candidate({ id: i + 1, accuracy: { validation, test: null } }));
+  expect(proposals(cycle(0.34, 0.36, 0.39, null), config)).toEqual([2, 3]);
+  expect(proposals(cycle(0.34, 0.36, 0.41), config)).toEqual([]);
+  const none = { ...config, admission: { ...config.admission, fallback: null } };
+  expect(proposals(cycle(0.36), none)).toEqual([]);
+  const known = candidate({ id: 9, novelty: { text: 0.5, structure: 0 }, accuracy: { validation: 0.5, test: null } });
+  expect(proposals([known, ...cycle(0.36)], config)).toEqual([1]);
+});
+
+test("a quantile proposes the best share of a cycle's new nets, in place of the accuracy", () => {
+  const quantile = { ...config, admission: { ...config.admission, quantile: 0.25 } };
+  const cycle = [0.1, 0.3, 0.2, 0.15, 0.25].map((validation, i) =>
+    candidate({ id: i + 1, accuracy: { validation, test: null } }),
+  );
+  const failed = candidate({ id: 6, outcome: "forward", accuracy: { validation: 0.9, test: null } });
+  expect(proposals([...cycle, failed], quantile)).toEqual([2, 5]);
+  expect(isProposed({ outcome: "valid", novelty: { text: 1, structure: 1 }, accuracy }, quantile)).toBe(false);
+  // Those proposed already are not proposed again: a cycle may end twice, around a kill.
+  expect(
+    proposals(
+      cycle.map((c) => ({ ...c, proposed: c.id === 2 })),
+      quantile,
+    ),
+  ).toEqual([5]);
 });
 
 test("exemplars are accepted nets and seeds that trained, each at most once", () => {
