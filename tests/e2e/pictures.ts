@@ -143,10 +143,12 @@ async function midCycle(server: EditorServer, work: string): Promise<void> {
   await (await window.panel.rows()).filter({ hasText: /_c\d_/ }).filter({ hasText: /\d %/ }).first().dblclick();
   await window.editor.getByText("class").first().waitFor();
   await window.panel.step(CANDIDATES);
-  // A net that is being written, beside others that are done.
-  await (await window.panel.find(".underway button.line")).first().click();
-  await (await window.panel.find("#written")).getByText("class").first().waitFor();
-  await inThemes(window, "panel", async () => (await window.panel.find(".underway li")).first().waitFor());
+  await inThemes(window, "panel", async () => {
+    // A net that is being written: it closes when that net is done, and then the next one is opened.
+    const written = await window.panel.find("#written");
+    if ((await written.count()) === 0) await (await window.panel.find(".underway button.line")).first().click();
+    await written.filter({ hasText: /nn\./ }).waitFor();
+  });
   await (await window.panel.button("Stop")).click();
   await (await window.panel.button(/Resume Cycle/)).waitFor();
   await window.close();
