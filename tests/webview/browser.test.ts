@@ -14,6 +14,7 @@ import type { ThemeName } from "./themes.ts";
 
 const executablePath = chromiumForTests();
 /** What is read of an element in the page. */
+type Placed = { getBoundingClientRect(): { top: number } };
 type Scrolled = { scrollTop: number; clientHeight: number; scrollHeight: number };
 const THEMES: ThemeName[] = ["dark", "light", "contrast"];
 
@@ -67,9 +68,13 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
   const last = async (view: WebviewPage): Promise<FromWebview | undefined> => (await view.posted()).at(-1);
 
   describe.each(THEMES)("in the %s theme", (theme) => {
-    it("the panel has no axe violations: idle, running, empty, failed, setting up, interrupted", async () => {
+    it("the panel has no axe violations: idle, tuning, in a run, running, empty, failed, setting up, interrupted", async () => {
       const states = [
         fixtures.idleSnapshot(),
+        fixtures.generationsSnapshot(),
+        fixtures.tuningSnapshot(),
+        fixtures.stoppedTuningSnapshot(),
+        fixtures.runSnapshot(),
         fixtures.runningSnapshot(),
         fixtures.emptySnapshot(),
         fixtures.errorSnapshot(),
@@ -118,6 +123,12 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
       await view.settle();
       expect(await view.page.getByRole("table").count()).toBe(7);
       expect(await view.page.locator("caption").count()).toBe(7);
+      expect(await view.violations()).toEqual([]);
+      await view.say({ type: "snapshot", snapshot: fixtures.tuningSnapshot() });
+      expect(await view.page.getByRole("table").count()).toBe(8);
+      expect(await view.violations()).toEqual([]);
+      await view.page.getByRole("button", { name: "Losses of generation 4 as a table" }).click();
+      expect(await view.page.getByRole("table").count()).toBe(9);
       expect(await view.violations()).toEqual([]);
       await view.say({ type: "snapshot", snapshot: fixtures.emptySnapshot() });
       expect(await view.violations()).toEqual([]);
@@ -429,6 +440,103 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
     });
   });
 
+  describe("the designer", () => {
+    const line = async (view: WebviewPage) =>
+      (await view.page.getByRole("region", { name: "Designer" }).textContent())?.replaceAll(/\s+/g, " ").trim();
+
+    it("is named with its generation", async () => {
+      const view = await panel(fixtures.generationsSnapshot());
+      expect(await view.page.locator(".facts").textContent()).toContain("qwen2.5-coder:1.5b, generation 2");
+    });
+
+    it("is tuned on request when nets are accepted, and says why not otherwise", async () => {
+      const view = await panel();
+      const button = view.page.getByRole("button", { name: "Fine-Tune…" });
+      expect(await line(view)).toContain("6 new accepted nets");
+      await button.press("Enter");
+      expect(await last(view)).toEqual({ type: "command", command: "fineTune" });
+      await view.forget();
+      await view.say({ type: "snapshot", snapshot: fixtures.generationsSnapshot() });
+      expect(await line(view)).toContain("No new accepted net");
+      expect(await button.isDisabled()).toBe(true);
+      await button.click({ force: true });
+      expect(await view.posted()).toEqual([]);
+      await view.say({ type: "snapshot", snapshot: fixtures.stoppedTuningSnapshot() });
+      expect(await line(view)).toContain("Generation 4 is unfinished");
+      await view.page.getByRole("button", { name: "Continue…" }).click();
+      expect(await last(view)).toEqual({ type: "command", command: "fineTune" });
+      // Nothing to learn from, nothing to say.
+      await view.say({ type: "snapshot", snapshot: fixtures.emptySnapshot() });
+      expect(await view.page.getByRole("region", { name: "Designer" }).count()).toBe(0);
+    });
+
+    it("rolls back to what came before", async () => {
+      const view = await panel(fixtures.generationsSnapshot());
+      await view.page.getByRole("button", { name: "Roll back to the model itself" }).press("Enter");
+      expect(await last(view)).toEqual({ type: "useGeneration", generation: 0 });
+    });
+
+    it("in the making shows its step, its losses as figures and as a curve, and stops", async () => {
+      const snapshot = fixtures.tuningSnapshot();
+      const view = await panel(snapshot);
+      const section = view.page.getByRole("region", { name: "Fine-tuning" });
+      const text = async () => (await section.textContent())?.replaceAll(/\s+/g, " ");
+      for (const part of ["Generation 4", "about 4 min left", "Training, step 14 of 36", "1,834 tokens/s"]) {
+        expect(await text()).toContain(part);
+      }
+      const { losses } = snapshot.activity.tuning as NonNullable<typeof snapshot.activity.tuning>;
+      expect(await text()).toContain(`Loss ${losses.at(-1)?.training.toFixed(3)}`);
+      const curve = section.getByRole("img");
+      expect(await curve.getAttribute("aria-label")).toMatch(
+        /^Loss over 14 steps: from 1\.\d+ to 0\.\d+; held-out loss/,
+      );
+      // As far as the run is: 14 of 36 steps.
+      const ends = async () =>
+        Number((await curve.locator(".training").getAttribute("d"))?.split("L").at(-1)?.split(",")[0]);
+      expect(await ends()).toBeCloseTo((100 * 14) / 36, 1);
+      const tuning = { ...snapshot.activity.tuning, step: 15, losses: fixtures.losses(15, 36) };
+      const activity = { ...snapshot.activity, tuning } as typeof snapshot.activity;
+      await view.say({ type: "changes", number: 2, changes: [{ kind: "activity", activity }] });
+      expect(await ends()).toBeCloseTo((100 * 15) / 36, 1);
+      expect(await text()).toContain("step 15 of 36");
+      await view.page.getByRole("button", { name: "Stop" }).click();
+      expect(await last(view)).toEqual({ type: "stop" });
+    });
+
+    it("is announced when it is probed and published, once", async () => {
+      const snapshot = fixtures.tuningSnapshot();
+      const view = await panel(snapshot);
+      const made = snapshot.generations.at(-1) as (typeof snapshot.generations)[number];
+      const generations = [...snapshot.generations.slice(0, -1), { ...made, state: "probing" as const }];
+      await view.say({ type: "changes", number: 2, changes: [{ kind: "generations", generations }] });
+      expect(await view.page.locator(".announcer").textContent()).toBe("Generation 4 is tuned, and being probed.");
+    });
+  });
+
+  describe("a run of cycles", () => {
+    it("shows how far it is, pauses, takes that back with the keyboard in place, and stops", async () => {
+      const snapshot = fixtures.runSnapshot();
+      const view = await panel(snapshot);
+      expect(await view.page.locator(".run").textContent()).toBe("Run: cycle 2 of 5, 8 of 64 candidates");
+      await view.page.getByRole("button", { name: "Pause" }).press("Enter");
+      expect(await last(view)).toEqual({ type: "command", command: "pauseRun" });
+      const run = { ...(snapshot.activity.run as NonNullable<typeof snapshot.activity.run>), pausing: true };
+      await view.say({
+        type: "changes",
+        number: 2,
+        changes: [{ kind: "activity", activity: { ...snapshot.activity, run } }],
+      });
+      expect(await view.page.locator(".run").textContent()).toContain("Pauses after this cycle");
+      await view.page.keyboard.press("Enter");
+      expect(await last(view)).toEqual({ type: "command", command: "continueRun" });
+      await view.page.getByRole("button", { name: "Stop" }).click();
+      expect(await last(view)).toEqual({ type: "stop" });
+      // A cycle that is stepped alone has nothing to pause.
+      await view.say({ type: "snapshot", snapshot: fixtures.runningSnapshot() });
+      expect(await view.page.getByRole("button", { name: /Pause|Continue/ }).count()).toBe(0);
+    });
+  });
+
   describe("the page and the extension", () => {
     it("a gap in the numbers asks for a new snapshot, once, and takes nothing until it comes", async () => {
       const view = await panel();
@@ -610,6 +718,84 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
       await expect.poll(accepted, { timeout: 10_000 }).toBe(String(before + 1));
       await view.say({ type: "changes", number: 9, changes: [] });
       expect(await last(view)).toEqual({ type: "refresh" });
+    });
+
+    it("lists the generations with their figures, newest first", async () => {
+      const view = await dashboard(fixtures.generationsSnapshot());
+      const rows = view.page.locator("#generations > .table tbody tr");
+      const cells = async (row: number) =>
+        (await rows.nth(row).locator("th, td").allTextContents()).map((text) => text.replaceAll(/\s+/g, " ").trim());
+      expect(await rows.count()).toBe(4);
+      expect(await cells(0)).toEqual([
+        "Generation 3",
+        "Kept",
+        "2",
+        "12 nets, cycle 3",
+        "1.20 → 0.42",
+        "0.74 → 0.62",
+        "5/16 (8/16)",
+        "35 MiB",
+        "13 min",
+        "Use Anyway Delete",
+      ]);
+      expect((await cells(1)).at(1)).toBe("In use");
+      expect((await cells(1)).at(-1)).toBe("Roll Back");
+      expect((await cells(2)).at(-1)).toBe("");
+      expect((await cells(3)).at(-1)).toBe("Use");
+    });
+
+    it("uses, rolls back and deletes a generation, but not while the engine is at work", async () => {
+      const view = await dashboard(fixtures.generationsSnapshot());
+      const button = (name: string) => view.page.getByRole("button", { name, exact: true });
+      await button("Use Anyway generation 3").press("Enter");
+      expect(await last(view)).toEqual({ type: "useGeneration", generation: 3 });
+      await button("Roll Back to the model itself").press("Enter");
+      expect(await last(view)).toEqual({ type: "useGeneration", generation: 0 });
+      await button("Delete generation 3").press("Enter");
+      expect(await last(view)).toEqual({ type: "deleteGeneration", generation: 3 });
+      const activity = fixtures.runningSnapshot().activity;
+      await view.say({ type: "changes", number: 2, changes: [{ kind: "activity", activity }] });
+      await expect.poll(() => button("Delete generation 3").isDisabled(), { timeout: 10_000 }).toBe(true);
+    });
+
+    it("draws the losses of the generation that is chosen, and follows the one in the making", async () => {
+      const snapshot = fixtures.tuningSnapshot();
+      const view = await dashboard(snapshot);
+      const title = () => view.page.locator("#losses-title").textContent();
+      const summary = () => view.page.locator("#generations netwright-line-chart .plot").getAttribute("aria-label");
+      expect(await title()).toBe("Losses of generation 4");
+      expect(await summary()).toContain("steps 1 to 14");
+      const tuning = { ...snapshot.activity.tuning, step: 15, losses: fixtures.losses(15, 36) };
+      const activity = { ...snapshot.activity, tuning } as typeof snapshot.activity;
+      await view.say({ type: "changes", number: 2, changes: [{ kind: "activity", activity }] });
+      await expect.poll(summary, { timeout: 10_000 }).toContain("steps 1 to 15");
+      await view.page.getByRole("button", { name: "Generation 2", exact: true }).press("Enter");
+      await view.settle();
+      expect(await title()).toBe("Losses of generation 2");
+      await view.say({ type: "showGeneration", generation: 3 });
+      expect(await title()).toBe("Losses of generation 3");
+      expect(await view.page.locator("#generations").evaluate((e: Placed) => e.getBoundingClientRect().top < 900)).toBe(
+        true,
+      );
+    });
+
+    it("says which generation designed each cycle, in the charts and their tables", async () => {
+      const view = await dashboard(fixtures.generationsSnapshot());
+      const card = view.page.locator("section", { hasText: "Valid candidates" }).first();
+      expect(await card.locator(".legend .at").textContent()).toBe("Cycle 4, generation 2");
+      expect(await card.locator(".plot").getAttribute("aria-label")).toContain(
+        "From cycle 2 on generation 1 designed.",
+      );
+      await view.page.getByRole("button", { name: "Valid candidates as a table" }).click();
+      expect(await card.locator("thead th").nth(1).textContent()).toBe("Generation");
+      expect(await card.locator("tbody td:nth-child(2)").allTextContents()).toEqual(["0", "1", "1", "2"]);
+    });
+
+    it("without generations says what fine-tuning is, and marks no cycle", async () => {
+      const view = await dashboard();
+      expect(await view.page.locator("#generations").textContent()).toContain("Fine-Tune Designer");
+      await view.page.getByRole("button", { name: "Valid candidates as a table" }).click();
+      expect(await view.page.getByRole("columnheader", { name: "Generation" }).count()).toBe(0);
     });
 
     it("takes 10,000 candidates", async () => {

@@ -14,6 +14,10 @@ describe("a message from a page", () => {
     { type: "watch", id: null },
     { type: "select", ids: [] },
     { type: "command", command: "checkSetup" },
+    { type: "command", command: "fineTune" },
+    { type: "command", command: "pauseRun" },
+    { type: "useGeneration", generation: 0 },
+    { type: "deleteGeneration", generation: 3 },
     { type: "chooseStudy", dir: "/nets" },
   ];
 
@@ -42,6 +46,12 @@ describe("a message from a page", () => {
     { type: "watch", id: -1 },
     { type: "select" },
     { type: "command", command: "workbench.action.quit" },
+    { type: "useGeneration" },
+    { type: "useGeneration", generation: -1 },
+    { type: "useGeneration", generation: "3" },
+    // The model itself cannot be deleted.
+    { type: "deleteGeneration", generation: 0 },
+    { type: "deleteGeneration", generation: 1.5 },
     { type: "chooseStudy", dir: "" },
   ])("of another shape is none: %j", (message) => {
     expect(readFromWebview(message)).toBeNull();

@@ -1,6 +1,14 @@
 /** What the charts show, from the same data as the table. Pure. */
+import type { Tuning } from "../../src/engine/events.ts";
 import { decisionAccuracy, isNew } from "../../src/study/admission.ts";
-import { type Candidate, type CycleSummary, OUTCOMES, type Outcome } from "../../src/study/types.ts";
+import {
+  type Candidate,
+  type CycleSummary,
+  type Generation,
+  type LossPoint,
+  OUTCOMES,
+  type Outcome,
+} from "../../src/study/types.ts";
 
 /** Shares in [0, 1]; null where there is nothing to divide by. */
 export interface CycleFigures {
@@ -95,4 +103,32 @@ export function points(candidates: Iterable<Candidate>, measure: "text" | "struc
     found.push({ id, name, novelty: x, accuracy: y, kind });
   }
   return found;
+}
+
+export interface ShownLosses {
+  generation: number;
+  losses: readonly LossPoint[];
+  /** Of the whole run. */
+  steps: number;
+}
+
+/** The losses to draw: those of the chosen generation, else of the one in the making, else of the newest that has any. */
+export function lossesOf({
+  generations,
+  tuning,
+  chosen,
+}: {
+  generations: readonly Generation[];
+  tuning: Tuning | null;
+  chosen: number | null;
+}): ShownLosses | null {
+  const known = generations.flatMap(({ generation, run }): ShownLosses[] => {
+    if (tuning?.generation === generation) {
+      const { losses, stage, steps } = tuning;
+      return [{ generation, losses, steps: stage === "training" ? steps : (losses.at(-1)?.step ?? 0) }];
+    }
+    return run ? [{ generation, losses: run.losses, steps: run.steps }] : [];
+  });
+  const some = known.filter(({ losses }) => losses.length > 0);
+  return some.find(({ generation }) => generation === chosen) ?? some.at(-1) ?? null;
 }

@@ -1,7 +1,7 @@
 /** The generations of the designer: a table of all, what can be done with each, and the losses of the one that is chosen. */
 import { html, nothing, type TemplateResult } from "lit";
 import type { Tuning } from "../../src/engine/events.ts";
-import type { Generation, LossPoint } from "../../src/study/types.ts";
+import type { Generation } from "../../src/study/types.ts";
 import type { FromWebview } from "../shared/contract.ts";
 import { duration, EMPTY, loss, plural, quantity } from "../shared/format.ts";
 import {
@@ -17,6 +17,7 @@ import { icon, SPIN } from "../shared/icon.ts";
 import type { Mark } from "../shared/outcomes.ts";
 import { TUNING_STAGES, tuningCount } from "../shared/work.ts";
 import { card } from "./card.ts";
+import { lossesOf, type ShownLosses } from "./figures.ts";
 import type { LineChartInput } from "./line-chart.ts";
 
 export interface GenerationsInput {
@@ -145,30 +146,6 @@ function actionsView(generation: Generation, input: GenerationsInput): TemplateR
 function action({ busy, post }: GenerationsInput, label: string, what: string, message: FromWebview): TemplateResult {
   const title = busy ? "Stop first what runs, or wait until it has ended" : `${label} ${what}`;
   return html`<button type="button" class="link" ?disabled=${busy} title=${title} aria-label="${label} ${what}" @click=${() => post(message)}>${label}</button>`;
-}
-
-interface ShownLosses {
-  generation: number;
-  losses: readonly LossPoint[];
-  /** Of the whole run. */
-  steps: number;
-}
-
-/** The losses to draw: those of the chosen generation, else of the one in the making, else of the newest that has any. */
-export function lossesOf({
-  generations,
-  tuning,
-  chosen,
-}: Pick<GenerationsInput, "generations" | "tuning" | "chosen">): ShownLosses | null {
-  const known = generations.flatMap(({ generation, run }): ShownLosses[] => {
-    if (tuning?.generation === generation) {
-      const { losses, stage, steps } = tuning;
-      return [{ generation, losses, steps: stage === "training" ? steps : (losses.at(-1)?.step ?? 0) }];
-    }
-    return run ? [{ generation, losses: run.losses, steps: run.steps }] : [];
-  });
-  const some = known.filter(({ losses }) => losses.length > 0);
-  return some.find(({ generation }) => generation === chosen) ?? some.at(-1) ?? null;
 }
 
 /** More points than this run into each other. */

@@ -1,12 +1,7 @@
 /** The losses of a LoRA run as a small curve that stretches with the panel. The held-out losses differ in dash as well as in colour. */
 import { html, nothing, svg, type TemplateResult } from "lit";
 import type { LossPoint } from "../../src/study/types.ts";
-import { loss, plural } from "../shared/format.ts";
-import { lossEnds } from "../shared/generations.ts";
-
-/** Units of the drawing, which is stretched to its place. */
-const WIDTH = 100;
-const HEIGHT = 40;
+import { curvePath, HEIGHT, lossText, WIDTH } from "./losses.ts";
 
 /** `steps`: of the whole run, so that the curve shows how far it is. */
 export function lossCurve(losses: readonly LossPoint[], steps: number): TemplateResult | typeof nothing {
@@ -23,26 +18,4 @@ export function lossCurve(losses: readonly LossPoint[], steps: number): Template
       ${measured.length > 0 ? svg`<path class="held-out" d=${curvePath(measured, scale)} />` : nothing}
     </svg>
   </div>`;
-}
-
-/** SVG path data; a single value is a short stroke, so that it is seen. */
-export function curvePath(
-  points: readonly { step: number; value: number }[],
-  { last, highest }: { last: number; highest: number },
-): string {
-  const x = (step: number) => round((WIDTH * step) / last);
-  const y = (value: number) => round(HEIGHT * (1 - value / highest));
-  const [only] = points;
-  if (points.length === 1 && only) return `M${Math.max(0, x(only.step) - 1)},${y(only.value)}h1`;
-  return `M${points.map(({ step, value }) => `${x(step)},${y(value)}`).join("L")}`;
-}
-
-const round = (value: number): number => Math.round(100 * value) / 100;
-
-/** The curve in words. */
-export function lossText(losses: readonly LossPoint[]): string {
-  const { training, heldOut } = lossEnds(losses);
-  if (!training) return "No loss is measured yet.";
-  const held = heldOut ? `; held-out loss from ${loss(heldOut.first)} to ${loss(heldOut.last)}` : "";
-  return `Loss over ${plural(losses.at(-1)?.step ?? 0, "step")}: from ${loss(training.first)} to ${loss(training.last)}${held}.`;
 }

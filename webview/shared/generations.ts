@@ -1,6 +1,7 @@
 /** What is known of the designer's generations, and what can be done with them. Pure. */
 import type { DesignerInfo } from "../../src/study/ports.ts";
 import type { Candidate, Generation, GenerationState, LossPoint, ProbeScore } from "../../src/study/types.ts";
+import { plural } from "./format.ts";
 import type { Mark } from "./outcomes.ts";
 
 /** The generation that designs now; null: the model itself. */
@@ -30,6 +31,37 @@ export function canFineTune(candidates: Iterable<Candidate>, generations: readon
   if (unfinishedGeneration(generations)) return true;
   for (const candidate of candidates) if (isLesson(candidate)) return true;
   return false;
+}
+
+/** What Fine-Tune would do, or why it can do nothing now. */
+export function tuningOffer({
+  candidates,
+  generations,
+}: {
+  candidates: ReadonlyMap<number, Candidate>;
+  generations: readonly Generation[];
+}): {
+  label: string;
+  text: string;
+  why: string;
+  enabled: boolean;
+} {
+  const unfinished = unfinishedGeneration(generations);
+  if (unfinished) {
+    const why = `${unfinished.state === "probing" ? "Its probe" : "Its tuning"} was stopped, and can go on`;
+    return { label: "Continue…", text: `Generation ${unfinished.generation} is unfinished`, why, enabled: true };
+  }
+  const label = "Fine-Tune…";
+  const { accepted, newAccepted } = lessonCounts(candidates.values(), generations);
+  if (accepted === 0) {
+    return { label, text: "No accepted net yet", why: "Accept nets that the designer wrote first", enabled: false };
+  }
+  if (newAccepted === 0) {
+    const why = `A generation was tuned on all ${plural(accepted, "accepted net")} already`;
+    return { label, text: "No new accepted net", why, enabled: false };
+  }
+  const why = "Tune the model on the accepted nets; you see first what it takes";
+  return { label, text: plural(newAccepted, "new accepted net"), why, enabled: true };
 }
 
 /** Whether it has an adapter that was probed, and does not design now: it can be used, or deleted. */
