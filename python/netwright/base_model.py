@@ -143,7 +143,7 @@ class Memory:
 
 
 def estimate_memory(base: Base, load: Load, bytes_per_weight: float, on_gpu: bool) -> Memory:
-    """What tuning takes on its device. 0.55 bytes per weight stands for 4 bits with their scales."""
+    """What tuning takes on its device. 0.55 bytes a weight: 4 bits with scales."""
     embeddings = 2 * base.vocabulary * base.hidden
     weights = int((base.parameters - embeddings // 2) * bytes_per_weight) + embeddings
     # The attention's projections are narrower than the feed-forward's: taken as square.
@@ -172,7 +172,7 @@ def load_tokenizer(base: Base) -> Any:
 
 
 def load_model(base: Base, dtype: torch.dtype, device: torch.device, four_bit: bool) -> Any:
-    """The causal language model on `device`, frozen; its linear layers in 4 bits (NF4) if asked for."""
+    """The causal language model on `device`, frozen; with `four_bit` its linear layers in NF4."""
     from transformers import AutoModelForCausalLM
 
     if base.is_gguf:

@@ -1,4 +1,4 @@
-"""`python -m netwright.tune [--plan] FOLDER`: a LoRA run (arXiv 2106.09685) on the designer's model.
+"""`python -m netwright.tune [--plan] FOLDER`: a LoRA run (arXiv 2106.09685) on a model.
 
 FOLDER holds `run.json` (base, settings, device, threads, maxTokens, seed) and `corpus.jsonl` (one
 example a line: messages, prefill, answer, heldOut). The run keeps `checkpoint.pt` there, from which
@@ -6,7 +6,7 @@ it goes on exactly where it was killed, and leaves `adapter.gguf`. Events leave 
 descriptor 3:
 
     {"type": "plan", "architecture", "memoryMiB", "freeMemoryMiB", "tooLong"}
-    {"type": "progress", "stage", "step", "steps", "losses", "tokensPerSecond",
+    {"type": "progress", "stage", "step", "steps", "points", "tokensPerSecond",
      "secondsLeft"}
     {"type": "done", "run"}
     {"type": "failed", "code", "message"}
@@ -116,7 +116,7 @@ def report(
     stage: str,
     step: int = 0,
     steps: int = 0,
-    losses: list[dict[str, Any]] | None = None,
+    points: list[dict[str, Any]] | None = None,
     tokens_per_second: float | None = None,
     seconds_left: float | None = None,
 ) -> None:
@@ -126,7 +126,7 @@ def report(
             "stage": stage,
             "step": step,
             "steps": steps,
-            "losses": losses or [],
+            "points": points or [],
             "tokensPerSecond": tokens_per_second,
             "secondsLeft": seconds_left,
         }
@@ -183,7 +183,7 @@ def plan(folder: Path) -> None:
 
 
 def load_of(settings: Settings, lengths: list[tuple[int, int]]) -> Load:
-    """The heaviest single example. `answer`: only the answer's tokens are differentiated through."""
+    """The heaviest single example, by the tokens that are differentiated through."""
     answer = max(a for _, a in lengths)
     tokens = answer if settings.gradient == "answer" else max(q + a for q, a in lengths)
     return Load(rank=settings.rank, tokens=tokens, answer_tokens=answer)
@@ -196,7 +196,7 @@ def has_four_bits() -> bool:
 
 
 def free_memory(device: str) -> int:
-    """Bytes; of a GPU as its driver says, else of the machine and of the limits on this process group."""
+    """Bytes: of a GPU as its driver says, else of the machine and the limits on this group."""
     if device != "cpu":
         import torch
 
@@ -252,8 +252,8 @@ def fit(run: Run, lengths: list[tuple[int, int]], bytes_per_weight: int) -> Fit:
     where = f"on {run.device}" if on_gpu else "here"
     raise TuningError(
         "tuner-memory",
-        f"Tuning {run.base.path.name} takes about {needed / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are "
-        f'free {where}. Close other programs, lower "tuner.maxTokens", or choose a smaller '
+        f"Tuning {run.base.path.name} takes about {needed / 2**30:.1f} GiB; {free / 2**30:.1f} GiB "
+        f'are free {where}. Close other programs, lower "tuner.maxTokens", or choose a smaller '
         '"designer.model".',
     )
 
@@ -286,7 +286,7 @@ def read_examples(
 
 
 def steps_of(epoch: int, examples: list[Example], settings: Settings, seed: int) -> list[list[int]]:
-    """The epoch's steps, each a list of examples: in random order, of similar length within a step."""
+    """The epoch's steps, in random order; examples of similar length share a step."""
     draw = random.Random(f"{seed} {epoch}")
     order = list(range(len(examples)))
     draw.shuffle(order)
@@ -311,7 +311,7 @@ def batches(examples: list[Example], size: int) -> Iterator[list[Example]]:
 
 
 def choose_dtype(base: Base, device: torch.device) -> torch.dtype:
-    """bfloat16 on a GPU; on a processor whichever multiplies faster, measured on the model's sizes."""
+    """bfloat16 on a GPU; on a processor what multiplies the model's sizes faster, measured."""
     import torch
 
     if device.type != "cpu":
@@ -333,7 +333,8 @@ def answer_loss(model: Any, batch: list[Example], gradient: str) -> Tensor:
 
     Questions are padded on the left, answers on the right, so that all answers begin at one place.
     With `gradient` "answer" the question is read without a graph: the gradient reaches the weights
-    by the answer's tokens alone. That leaves out how they read the question, for a third of the time.
+    by the answer's tokens alone, which leaves out how they read the question and takes a third of
+    the time.
     """
     import torch
 
@@ -430,17 +431,15 @@ class Tuner:
         settings, progress = self._run.settings, self.progress
         started, before = time.monotonic(), progress.seconds
         saved, counted = started, 0
-        self._report(None)
+        self._report(progress.losses, None)
         while progress.epoch < settings.epochs and not progress.stopped:
             steps = steps_of(progress.epoch, self._training, settings, self._run.seed)
-            while progress.within < len(steps):
-                loss, tokens = self._step([self._training[i] for i in steps[progress.within]])
+            for step in steps[progress.within :]:
+                loss, tokens = self._step([self._training[i] for i in step])
                 progress.step += 1
                 progress.within += 1
                 progress.tokens += tokens
                 counted += tokens
-                now = time.monotonic()
-                progress.seconds = before + now - started
                 point = {
                     "step": progress.step,
                     "epoch": progress.epoch + 1,
@@ -448,10 +447,13 @@ class Tuner:
                     "heldOut": None,
                 }
                 progress.losses.append(point)
-                if progress.within == len(steps):
+                ended = progress.within == len(steps)
+                if ended:
                     self._end_epoch(point)
-                self._report(counted / (now - started))
-                if now - saved > CHECKPOINT_SECONDS or progress.within == 0:
+                now = time.monotonic()
+                progress.seconds = before + now - started
+                self._report([point], counted / (now - started))
+                if ended or now - saved > CHECKPOINT_SECONDS:
                     self._save()
                     saved = time.monotonic()
 
@@ -481,7 +483,7 @@ class Tuner:
         for batch in batches(examples, self._fit.batch):
             loss = answer_loss(self._model, batch, self._run.settings.gradient) / answers
             loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss)
+            total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(self._weights.values(), CLIPPING)
         self._optimizer.step()
         self._optimizer.zero_grad()
@@ -536,12 +538,12 @@ class Tuner:
             "adapterBytes": adapter_bytes,
         }
 
-    def _report(self, tokens_per_second: float | None) -> None:
+    def _report(self, points: list[dict[str, Any]], tokens_per_second: float | None) -> None:
         progress = self.progress
         left = None
         if progress.step:
             left = (self._steps - progress.step) * progress.seconds / progress.step
-        report("training", progress.step, self._steps, progress.losses, tokens_per_second, left)
+        report("training", progress.step, self._steps, points, tokens_per_second, left)
 
     def _save(self) -> None:
         """Whole or not at all, so that a run killed meanwhile has the checkpoint before."""
@@ -613,7 +615,7 @@ def tune(folder: Path) -> None:
     torch.set_num_threads(usable_threads(run.threads))
     tuner = Tuner(run, folder, corpus)
     tuner.train()
-    report("converting", step=tuner.progress.step, losses=tuner.progress.losses)
+    report("converting", tuner.progress.step, tuner.progress.step)
     emit({"type": "done", "run": tuner.account(tuner.write())})
 
 
@@ -625,7 +627,7 @@ def failure(error: BaseException, folder: Path) -> tuple[str, str]:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             "disk-full",
-            f"The disk is full: {folder} cannot be written. Free some space; the run goes on where it was.",
+            f"The disk is full: {folder} cannot be written. Free some space; the run then goes on.",
         )
     out_of_memory = type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
     if out_of_memory or "can't allocate memory" in text:

@@ -155,13 +155,13 @@ export class ProgressLine {
       this.#status(text);
       return;
     }
-    const held = loss?.heldOut ?? null;
-    const news =
-      held === null
-        ? `${stage}`
-        : `${stage}, epoch ${loss?.epoch}: loss ${loss?.training.toFixed(3)}, held out ${held.toFixed(3)}`;
-    if (news !== this.#lastTuning) this.#say(`Generation ${generation}: ${news}`);
-    this.#lastTuning = news;
+    // Elsewhere a line an epoch.
+    const held = losses.findLast(({ heldOut }) => heldOut !== null)?.heldOut;
+    const heldOut = held === undefined || held === null ? "" : `, held out ${held.toFixed(3)}`;
+    const news = stage === "training" && loss ? `training, epoch ${loss.epoch}${heldOut}${left}` : stage;
+    const key = `${stage} ${loss?.epoch ?? 0} ${heldOut}`;
+    if (key !== this.#lastTuning) this.#say(`Generation ${generation}: ${news}`);
+    this.#lastTuning = key;
   }
 
   #setup({ what, done, total, unit }: Extract<EngineEvent, { type: "setup" }>): void {

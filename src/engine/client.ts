@@ -156,12 +156,43 @@ async function isGone(dir: string, signal: AbortSignal): Promise<boolean> {
 
 /** Starts the engine as a process of its own, which outlives this one, and waits until it answers. */
 async function start(options: EngineOptions, signal: AbortSignal): Promise<EngineClient> {
-  const log = openLog(options.dir);
+  const address = engineAddress(options.dir);
+  let launched = launch(options);
+  try {
+    for (let waited = 0; waited < START_MILLISECONDS; waited += 50) {
+      const socket = await reach(address);
+      if (socket) return new EngineClient(socket, true);
+      const { gone, failure } = launched;
+      if (failure && failure.code !== "study-busy") throw new UserError(failure.code, failure.message);
+      if (gone && !failure) {
+        throw new UserError("engine-start", `The engine did not start: ${gone}. Its log is ${logFile(options.dir)}`);
+      }
+      // Another engine has the study: one that is about to answer, or one that is just ending and leaves it to a new one.
+      if (gone && waited % 500 === 0) launched = launch(options);
+      await delay(50, undefined, { signal });
+    }
+    throw new UserError("engine-start", `The engine did not answer in time. Its log is ${logFile(options.dir)}`);
+  } finally {
+    launched.forget();
+  }
+}
+
+/** An engine that was started, as far as is known of it. */
+interface Launched {
+  /** How it ended; null while it lives. */
+  readonly gone: string | null;
+  /** What it said of why it cannot start. */
+  readonly failure: { code: string; message: string } | null;
+  forget(): void;
+}
+
+function launch({ dir, program, env = process.env }: EngineOptions): Launched {
+  const log = openLog(dir);
   // In an editor's process, execPath is the editor: this variable makes it a plain Node.
-  const child = spawn(process.execPath, [options.program, options.dir], {
+  const child = spawn(process.execPath, [program, dir], {
     detached: true,
     stdio: ["ignore", log, log, "pipe"],
-    env: { ...(options.env ?? process.env), ELECTRON_RUN_AS_NODE: "1" },
+    env: { ...env, ELECTRON_RUN_AS_NODE: "1" },
     windowsHide: true,
   });
   closeSync(log);
@@ -175,26 +206,19 @@ async function start(options: EngineOptions, signal: AbortSignal): Promise<Engin
   child.once("error", (error) => {
     gone = error.message;
   });
-  child.once("exit", (code, killedBy) => {
+  // After "close" nothing more is said.
+  child.once("close", (code, killedBy) => {
     gone = `it ended with ${killedBy ?? `exit code ${code}`}`;
   });
-  const address = engineAddress(options.dir);
-  try {
-    for (let waited = 0; waited < START_MILLISECONDS; waited += 50) {
-      const socket = await reach(address);
-      if (socket) return new EngineClient(socket, true);
-      const failure = startFailure(said);
-      // Somebody else's engine took the study in the meantime: it will answer.
-      if (failure && failure.code !== "study-busy") throw new UserError(failure.code, failure.message);
-      if (gone && !failure) {
-        throw new UserError("engine-start", `The engine did not start: ${gone}. Its log is ${logFile(options.dir)}`);
-      }
-      await delay(50, undefined, { signal });
-    }
-    throw new UserError("engine-start", `The engine did not answer in time. Its log is ${logFile(options.dir)}`);
-  } finally {
-    report.destroy();
-  }
+  return {
+    get gone() {
+      return gone;
+    },
+    get failure() {
+      return startFailure(said);
+    },
+    forget: () => report.destroy(),
+  };
 }
 
 /** What an engine that cannot start says on descriptor 3: one line of JSON. */

@@ -10,7 +10,7 @@ const MARKED = 40;
 export function chartTable({ title, axis, xs, series, format }: LineChart): Table {
   return {
     kind: "table",
-    caption: title,
+    caption: `${title}: figures`,
     head: [axis, ...series.map(({ label }) => label)],
     rows: xs.map((x, i) => [String(x), ...series.map(({ values }) => format(values[i] ?? null))]),
     foot: [],

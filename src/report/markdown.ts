@@ -36,13 +36,16 @@ function write(block: Block): string {
         ...block.facts.map(([term, meaning]) => `- ${escapeText(term)}: ${inline(meaning)}`),
       ].join("\n");
     case "charts":
-      return block.charts.map((chart) => table(chartTable(chart))).join("\n\n");
+      return block.charts.map((chart) => folded(chart.title, table(chartTable(chart)))).join("\n\n");
     case "code":
-      return `<details><summary>${escapeHtml(block.summary)}</summary>\n\n${fenced(block.code)}\n\n</details>`;
+      return folded(block.summary, fenced(block.code));
     case "table":
       return table(block);
   }
 }
+
+const folded = (summary: string, text: string): string =>
+  `<details><summary>${escapeHtml(summary)}</summary>\n\n${text}\n\n</details>`;
 
 function table({ caption, head, rows, foot, words }: Table): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;

@@ -486,7 +486,7 @@ function accepted({ accepted: nets, ancestors, waiting }: Report): Block {
       table,
       {
         kind: "paragraph",
-        text: "New: 1 less the highest similarity to any net before. Test accuracy is that of the same training, on the test set.",
+        text: "New: 1 less the highest similarity to any net before. Test accuracy is that of the same training, on the test set: it is shown, never decided on unless the protocol is the paper's.",
       },
       ...nets.map(netItem),
       ...(ancestors.length > 0
@@ -511,7 +511,7 @@ function netItem(net: ReportedNet): Block {
     ],
     ["Parameters", whole(parameters)],
     ["New", `in structure ${decimal(novelty.structure)}, in text ${decimal(novelty.text)}`],
-    ["Cycle", `${cycle}: ${written}`],
+    ["Origin", `${written}${cycle > 0 ? `, in cycle ${cycle}` : ""}`],
     ...(lineage.length > 0
       ? [
           [

@@ -39,10 +39,7 @@ const SETTINGS: { [Key in keyof Protocol]: { label: string; say: (value: Protoco
   dataset: { label: "Data set", say: (dataset) => DATASETS[dataset] },
   name: {
     label: "Decisions",
-    say: (name) =>
-      name === "paper"
-        ? "by accuracy on the test set, as published"
-        : "by accuracy on held-out training images; test accuracy is shown, never decided on",
+    say: (name) => (name === "paper" ? "by accuracy on the test set" : "by accuracy on held-out training images"),
   },
   trainImages: { label: "Training images", say: (images) => (images === null ? "all" : whole(images)) },
   validationImages: { label: "Held-out images", say: (images) => (images === 0 ? "none" : whole(images)) },

@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { z } from "zod";
 import { UserError } from "../study/ports.ts";
-import type { TunerSettings, TuningRun } from "../study/types.ts";
+import type { LossPoint, TunerSettings, TuningRun } from "../study/types.ts";
 import { corpusText, type Example } from "./corpus.ts";
 
 export interface LoraOptions {
@@ -42,8 +42,8 @@ const progressSchema = z.object({
   stage: z.enum(["loading", "training", "converting"]),
   step: z.number(),
   steps: z.number(),
-  /** All so far. */
-  losses: z.array(pointSchema),
+  /** New since the report before. */
+  points: z.array(pointSchema),
   tokensPerSecond: z.number().nullable(),
   secondsLeft: z.number().nullable(),
 });
@@ -78,7 +78,8 @@ const eventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("failed"), code: z.string(), message: z.string() }),
 ]);
 
-export type LoraProgress = Omit<z.output<typeof progressSchema>, "type">;
+/** `losses`: all so far. */
+export type LoraProgress = Omit<z.output<typeof progressSchema>, "type" | "points"> & { losses: LossPoint[] };
 export type LoraPlan = Omit<z.output<typeof planSchema>, "type">;
 
 export const adapterFile = (folder: string): string => join(folder, "adapter.gguf");
@@ -139,9 +140,13 @@ export async function runLora(
   signal: AbortSignal,
 ): Promise<TuningRun> {
   let run: TuningRun | null = null;
+  const losses: LossPoint[] = [];
   await runPython(options, [], signal, (event) => {
-    if (event.type === "progress") onProgress(event);
-    else if (event.type === "done") run = event.run;
+    if (event.type === "progress") {
+      const { type: _, points, ...progress } = event;
+      losses.push(...points);
+      onProgress({ ...progress, losses: [...losses] });
+    } else if (event.type === "done") run = event.run;
   });
   if (run === null) throw new UserError("tuner-failed", "The LoRA run ended without its result. Try again.");
   return run;
