@@ -174,8 +174,8 @@ def plan(folder: Path) -> None:
         {
             "type": "plan",
             "architecture": run.base.architecture,
-            "memoryMiB": memory.needed(checkpointing=False) // MIB,
-            "leastMemoryMiB": least.needed(checkpointing=True) // MIB,
+            "memoryMiB": math.ceil(memory.needed(checkpointing=False) / MIB),
+            "leastMemoryMiB": math.ceil(least.needed(checkpointing=True) / MIB),
             "freeMemoryMiB": free_memory(run.device) // MIB,
             "tooLong": len(lengths) - len(fitting),
         }
@@ -316,6 +316,8 @@ def choose_dtype(base: Base, device: torch.device) -> torch.dtype:
 
     if device.type != "cpu":
         return torch.bfloat16
+    if base.hidden < 512:  # so small that the measurement would be noise
+        return torch.float32
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         a = torch.ones(256, base.hidden, dtype=dtype)
@@ -400,9 +402,11 @@ class Tuner:
         self._device = torch.device(run.device)
         self._training, self._held_out = read_examples(run, corpus, load_tokenizer(run.base))
         lengths = [(len(e.question), len(e.answer)) for e in self._training + self._held_out]
-        dtype = choose_dtype(run.base, self._device)
-        self._fit = fit(run, lengths, dtype.itemsize)
-        model = load_model(run.base, dtype, self._device, self._fit.four_bit)
+        saved = self._saved()
+        # What goes on must compute as it did.
+        self._dtype = saved["dtype"] if saved else choose_dtype(run.base, self._device)
+        self._fit = fit(run, lengths, self._dtype.itemsize)
+        model = load_model(run.base, self._dtype, self._device, self._fit.four_bit)
         config = LoraConfig(
             r=run.settings.rank,
             lora_alpha=run.settings.alpha,
@@ -418,7 +422,8 @@ class Tuner:
         self._optimizer = torch.optim.AdamW(self._weights.values(), lr=run.settings.learningRate)
         self._best: dict[str, Tensor] = {}
         self.progress = Progress()
-        self._resume()
+        if saved:
+            self._restore(saved)
 
     @property
     def _steps(self) -> int:
@@ -554,6 +559,7 @@ class Tuner:
         buffer = io.BytesIO()
         state = {
             "identity": self._run.identity,
+            "dtype": self._dtype,
             "progress": asdict(self.progress),
             "weights": self._weights,
             "best": self._best,
@@ -574,15 +580,19 @@ class Tuner:
             partial.unlink(missing_ok=True)
             raise
 
-    def _resume(self) -> None:
+    def _saved(self) -> dict[str, Any] | None:
+        """The checkpoint of this very run, if there is one."""
         import torch
 
         file = self._folder / "checkpoint.pt"
         if not file.exists():
-            return
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        if state["identity"] != self._run.identity:
-            return
+            return None
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        return state if state["identity"] == self._run.identity else None
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        import torch
+
         with torch.no_grad():
             for name, weight in self._weights.items():
                 weight.copy_(state["weights"][name])

@@ -7,15 +7,23 @@ import { architecture } from "./frame.ts";
 /** Unchanged lines around a change, as the designer's own diffs have them. */
 const CONTEXT = 2;
 
+/** An answer in two parts: what is given of it, and what follows. */
+export interface IdealAnswer {
+  prefill: string;
+  answer: string;
+}
+
 /**
- * What follows the prompt's prefill in the answer that makes `code` of its parent, without the closing fence. A diff is written anew:
- * what a model wrote has hunks that change nothing and lines that fit nowhere. Where the diff does not begin as the prefill does, or the
- * question was for a whole net, it is what the model wrote. Null when that does not begin with the prefill either.
+ * The answer that makes `code` of its parent, without the closing fence. A diff is written anew: what a model wrote has hunks that change
+ * nothing and lines that fit nowhere. Where the diff does not begin as the prefill does, or the question was for a whole net, it is what
+ * the model wrote; all of it, where a model began its answer anew instead of going on from the prefill.
  */
-export function idealAnswer(prompt: Prompt, reply: string, code: string, parent: string | null): string | null {
-  const diff = parent === null ? null : cleanDiff(prompt.prefill, architecture(parent), architecture(code));
-  if (diff !== null) return diff;
-  return reply.startsWith(prompt.prefill) ? reply.slice(prompt.prefill.length).trimEnd() : null;
+export function idealAnswer({ prefill }: Prompt, reply: string, code: string, parent: string | null): IdealAnswer {
+  const diff = parent === null ? null : cleanDiff(prefill, architecture(parent), architecture(code));
+  if (diff !== null) return { prefill, answer: diff };
+  const goesOn = reply.startsWith(prefill);
+  const written = (goesOn ? reply.slice(prefill.length) : reply).trimEnd();
+  return { prefill: goesOn ? prefill : "", answer: written.replace(/\n```$/, "") };
 }
 
 function cleanDiff(prefill: string, from: string, to: string): string | null {

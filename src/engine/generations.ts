@@ -33,8 +33,8 @@ function lessonsOf({ store }: Study): Lesson[] {
     // Seeds and imports were never asked for: they are shown in questions, as parents and as examples.
     if (!first || code === null || graph === null) return [];
     const reply = (others.at(-1) ?? first).reply.text;
-    const answer = idealAnswer(first.prompt, reply, code, parent === null ? null : store.code(parent));
-    return answer === null ? [] : [{ prompt: first.prompt, answer, structure: structureKey(graph) }];
+    const ideal = idealAnswer(first.prompt, reply, code, parent === null ? null : store.code(parent));
+    return [{ messages: first.prompt.messages, ...ideal, structure: structureKey(graph) }];
   });
 }
 

@@ -1,11 +1,13 @@
 /** What a LoRA run learns from: answers that became accepted nets, each after the question it answered. Pure. */
-import type { Message, Prompt } from "../study/types.ts";
+import type { Message } from "../study/types.ts";
 
 /** An accepted net, asked for as the designer is asked. */
 export interface Lesson {
   /** The first question of the candidate: that of a repair is another. */
-  prompt: Prompt;
-  /** What follows the prompt's prefill, up to the end of the answer. */
+  messages: Message[];
+  /** The beginning of the answer that is given with the question. */
+  prefill: string;
+  /** The rest of the answer, without its closing fence. */
   answer: string;
   /** Equal for nets with equal operator graphs. */
   structure: string;
@@ -39,9 +41,9 @@ export function corpusOf(lessons: readonly Lesson[]): Corpus {
   const seen = new Set<string>();
   const distinct = lessons.filter(({ structure }) => !seen.has(structure) && seen.add(structure));
   const holdsOut = distinct.length >= LEAST_TO_HOLD_OUT;
-  const examples = distinct.map(({ prompt, answer }, i) => ({
-    messages: prompt.messages,
-    prefill: prompt.prefill,
+  const examples = distinct.map(({ messages, prefill, answer }, i) => ({
+    messages,
+    prefill,
     answer: `${answer.trimEnd()}\n\`\`\``,
     heldOut: holdsOut && i % HELD_OUT === HELD_OUT - 1,
   }));

@@ -33,7 +33,8 @@ describe("idealAnswer", () => {
       const noise = "\n@@ -50,5 +50,5 @@\n     def forward(self, x):\n         x = self.stages(self.stem(x))\n";
       const written = `${prompt.prefill} changed()`;
       const code = netOf(`${written}${noise}\n\`\`\``);
-      const answer = idealAnswer(prompt, written + noise, code, parent) ?? "";
+      const { prefill, answer } = idealAnswer(prompt, written + noise, code, parent);
+      expect(prefill).toBe(prompt.prefill);
       expect(answer.split("\n")[0]).toBe(" changed()");
       expect(answer).not.toContain("@@");
       // It makes the same net.
@@ -43,12 +44,17 @@ describe("idealAnswer", () => {
 
   it("is what the model wrote where a clean diff does not begin as the question does", () => {
     const prompt = { ...deltaPrompt(1), prefill: "```diff\n@@ -1,5 +1,5 @@\n no such line\n" };
-    expect(idealAnswer(prompt, `${prompt.prefill}+x\n`, parent, parent)).toBe("+x");
+    expect(idealAnswer(prompt, `${prompt.prefill}+x\n`, parent, parent)).toEqual({
+      prefill: prompt.prefill,
+      answer: "+x",
+    });
   });
 
-  it("is what follows the prefill of a whole net, and nothing for a reply that began anew", () => {
+  it("is what follows the prefill of a whole net, and the whole reply of a model that began anew", () => {
     const prompt: Prompt = { messages: [], prefill: "```python\nclass", stop: [] };
-    expect(idealAnswer(prompt, "```python\nclass Net: pass\n", "class Net: pass", null)).toBe(" Net: pass");
-    expect(idealAnswer(prompt, "Sure!\nclass Net: pass\n", "class Net: pass", null)).toBeNull();
+    const went = idealAnswer(prompt, "```python\nclass Net: pass\n", "class Net: pass", null);
+    expect(went).toEqual({ prefill: prompt.prefill, answer: " Net: pass" });
+    const anew = "```python\nimport torch\nclass Net: pass";
+    expect(idealAnswer(prompt, `${anew}\n\`\`\`\n`, "class Net: pass", null)).toEqual({ prefill: "", answer: anew });
   });
 });

@@ -1,10 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { Prompt } from "../../src/study/types.ts";
 import { corpusOf, corpusText, type Lesson } from "../../src/tuner/corpus.ts";
 
-const prompt: Prompt = { messages: [{ role: "user", content: "Change it." }], prefill: "```diff\n", stop: ["\n```"] };
+const prompt = { messages: [{ role: "user" as const, content: "Change it." }], prefill: "```diff\n" };
 const lessons = (count: number, structure = (i: number) => `s${i}`): Lesson[] =>
-  Array.from({ length: count }, (_, i) => ({ prompt, answer: `+ line ${i}\n`, structure: structure(i) }));
+  Array.from({ length: count }, (_, i) => ({ ...prompt, answer: `+ line ${i}\n`, structure: structure(i) }));
 
 describe("corpusOf", () => {
   it("asks as the designer is asked, and ends each answer where the designer's is ended", () => {
@@ -32,7 +31,7 @@ describe("corpusOf", () => {
 });
 
 it("writes one example a line, whatever it holds", () => {
-  const { examples } = corpusOf([{ prompt, answer: 'a "quoted"\nline\u2028more', structure: "s" }, ...lessons(1)]);
+  const { examples } = corpusOf([{ ...prompt, answer: 'a "quoted"\nline\u2028more', structure: "s" }, ...lessons(1)]);
   const lines = corpusText(examples).trimEnd().split("\n");
   expect(lines.map((line) => JSON.parse(line))).toEqual(examples);
 });
