@@ -91,7 +91,11 @@ export function outcomeBars(figures: readonly CycleFigures[], summary: string): 
     )}</ul>`;
 }
 
-const colored = (outcome: Outcome) => styled({ color: `var(--vscode-${COLORS[outcome]}, var(--vscode-foreground))` });
+/** Nearer to the text's colour than the theme has them: some are faint on its background. */
+const colored = (outcome: Outcome) =>
+  styled({
+    color: `color-mix(in srgb, var(--vscode-${COLORS[outcome]}, var(--vscode-foreground)) 75%, var(--vscode-foreground))`,
+  });
 
 const hatch = (id: string, outcome: Outcome): SVGTemplateResult =>
   svg`<pattern id=${id} width="8" height="8" patternUnits="userSpaceOnUse" ${colored(outcome)}>

@@ -136,7 +136,7 @@ export class Scatter extends LitElement {
     context.fillText(xLabel, (MARGIN.left + right) / 2, bottom + 20);
     if (threshold <= this.#highest) {
       const y = Math.round(this.#y(threshold)) + 0.5;
-      context.strokeStyle = themeColor("charts-orange");
+      context.strokeStyle = `color-mix(in srgb, ${themeColor("charts-orange")} 75%, ${foreground})`;
       context.setLineDash([4, 3]);
       line(context, MARGIN.left, y, right, y);
       context.setLineDash([]);
