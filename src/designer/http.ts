@@ -46,7 +46,9 @@ function request(address: string, options: HttpRequest): Promise<Response> {
     const url = new URL(address);
     const client = url.protocol === "https:" ? https : http;
     // A connection of its own: a kept-alive one may be closed by the server just as it is used again.
-    const outgoing = client.request(url, { method, headers: { ...headers }, signal, agent: false });
+    // Said in every case: with a DELETE, Node would send the body without it.
+    const length = typeof body === "string" ? { "Content-Length": String(Buffer.byteLength(body)) } : {};
+    const outgoing = client.request(url, { method, headers: { ...headers, ...length }, signal, agent: false });
     const connecting = setTimeout(() => {
       outgoing.destroy(new HttpTimeout("ETIMEDOUT", `No connection to ${url.host} within ${connectMs / 1000} s`));
     }, connectMs);

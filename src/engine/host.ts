@@ -319,12 +319,11 @@ export class EngineHost {
 
   async #cycles(parameters: RunParameters, begun: RunState, signal: AbortSignal): Promise<RunResult> {
     const { store, stateDir } = this.#study;
-    const first = store.cycles().length - begun.cyclesDone;
+    const first = store.cycles().filter(({ ended }) => ended !== null).length - begun.cyclesDone;
     let state = begun;
     this.#set({ run: state });
     for (;;) {
       markRunning(stateDir, { run: parameters, state });
-      if (parameters.tune) await this.#tuneIfEnough(signal);
       const candidates = candidatesLeft(parameters, state);
       // What was interrupted is ended first, whatever is left of the budget.
       const open = store.openCycle() !== null;
@@ -333,6 +332,7 @@ export class EngineHost {
         const cycles = store.cycles().slice(first);
         return { cycles, generations: store.generations(), ended: pausing ? "paused" : "budget" };
       }
+      if (parameters.tune && !open) await this.#tuneIfEnough(signal);
       const { summary } = await this.#cycle(
         { ...parameters, candidates: Math.max(1, candidates), resume: true },
         signal,
