@@ -401,9 +401,10 @@ export class Panel extends WebviewFrame {
     await found.locator(`[data-action=${action}]`).click();
   }
 
-  /** The candidate's row. */
+  /** The candidate's row, by its own name: others may name it as their parent. */
   async row(name: string | RegExp): Promise<Locator> {
-    return (await this.find("[role=row][data-id]")).filter({ hasText: name });
+    const frame = await this.frame();
+    return frame.locator("[role=row][data-id]").filter({ has: frame.locator(".cell.name").filter({ hasText: name }) });
   }
 
   async rows(): Promise<Locator> {
