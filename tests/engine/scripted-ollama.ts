@@ -54,8 +54,8 @@ export async function scriptedOllama(
         send({ status: "success" });
       }
     } else if (request.url === "/api/delete") {
-      const { model } = (await body(request)) as { model: string };
-      models.delete(model);
+      const { model, name } = (await body(request)) as { model?: string; name?: string };
+      models.delete(model ?? name ?? "");
     } else if (request.url === "/api/version") send({ version: "0.17.4" });
     else if (request.url === "/api/chat") {
       const question = (await body(request)) as {
