@@ -241,7 +241,8 @@ export class Palette {
   /** Answers the input box, or picks by typing. */
   async type(text: string): Promise<void> {
     await this.input.fill(text);
-    await this.#page.keyboard.press("Enter");
+    // On the field itself: a page that is still being drawn may have taken the focus meanwhile.
+    await this.input.press("Enter");
   }
 
   async pick(label: string | RegExp): Promise<void> {
