@@ -19,7 +19,7 @@ from tiny_models import save_folder
 from netwright import tune
 from netwright.base_model import Load, TuningError, estimate_memory, read_base
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "rank": 4,
     "alpha": 8,
     "dropout": 0.1,
@@ -203,7 +203,8 @@ def test_gradients_of_question_and_answer_reach_every_projection(
 ) -> None:
     for gradient in ("all", "answer"):
         tuner = loaded(tmp_path / gradient, base, gradient=gradient)
-        tune.answer_loss(tuner._model, tuner._training[:2], gradient).backward()
+        loss = tune.answer_loss(tuner._model, tuner._training[:2], gradient)
+        loss.backward()  # type: ignore[no-untyped-call]
         reached = [n for n, w in tuner._weights.items() if w.grad is not None and w.grad.any()]
         # lora_A has no gradient while lora_B is zero.
         assert len(reached) == len(tuner._weights) / 2

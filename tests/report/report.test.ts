@@ -310,7 +310,7 @@ describe("what a model wrote", () => {
   it("is text in the Markdown: code stays in its fence, the rest is escaped", () => {
     const { markdown } = written(hostileStudy());
     expect(markdown).toContain("`````python\n</script>");
-    const outside = markdown.replaceAll(/`````python\n[^]*?\n`````/g, "").replaceAll(/```python\n[^]*?\n```/g, "");
+    const outside = markdown.replaceAll(/`````python\n[\s\S]*?\n`````/g, "").replaceAll(/```python\n[\s\S]*?\n```/g, "");
     const tags = new Set([...outside.matchAll(/<\/?([a-z]+)/gi)].map(([, name]) => name));
     expect([...tags].sort()).toEqual(["a", "code", "details", "summary"]);
     expect(outside).not.toMatch(/(?<!\\)\]\(javascript/);
