@@ -1,5 +1,6 @@
 /** How long a run of cycles goes on: what people type, and what is left of it. Pure. */
 import type { Budget, RunResult, RunState } from "../engine/protocol.ts";
+import type { CycleSummary } from "../study/types.ts";
 
 export type BudgetKind = keyof Budget;
 
@@ -26,13 +27,20 @@ export const budgetOf = (kind: BudgetKind, amount: number): Budget => ({
   [kind]: amount,
 });
 
-/** What is left of a run's budget at `now` (milliseconds since the epoch); null: nothing. */
-export function budgetLeft({ budget, started, cyclesDone, candidatesDone }: RunState, now: number): Budget | null {
+/** The cycles that ended in a run. Its last state may come before its last cycle: the record has them all. */
+export const cyclesOf = ({ started }: RunState, cycles: readonly CycleSummary[]): CycleSummary[] =>
+  cycles.filter(({ ended }) => ended !== null && Date.parse(ended) >= Date.parse(started));
+
+/** What is left of a run's budget at `now` (milliseconds since the epoch), after `done`; null: nothing. */
+export function budgetLeft({ budget, started }: RunState, done: readonly CycleSummary[], now: number): Budget | null {
   const less = (amount: number | null, used: number) => (amount === null ? null : amount - used);
   const left: Budget = {
-    cycles: less(budget.cycles, cyclesDone),
+    cycles: less(budget.cycles, done.length),
     hours: less(budget.hours, (now - Date.parse(started)) / 3_600_000),
-    candidates: less(budget.candidates, candidatesDone),
+    candidates: less(
+      budget.candidates,
+      done.reduce((sum, { candidates }) => sum + candidates, 0),
+    ),
   };
   return Object.values(left).some((amount) => amount !== null && amount <= 0) ? null : left;
 }

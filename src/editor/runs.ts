@@ -3,7 +3,15 @@ import * as vscode from "vscode";
 import { plural } from "../../webview/shared/format.ts";
 import { Pause, Run, type RunParameters, type RunResult, type RunState } from "../engine/protocol.ts";
 import { UserError } from "../study/ports.ts";
-import { amountProblem, type BudgetKind, budgetLeft, budgetOf, readAmount, suggestedAmount } from "./budget.ts";
+import {
+  amountProblem,
+  type BudgetKind,
+  budgetLeft,
+  budgetOf,
+  cyclesOf,
+  readAmount,
+  suggestedAmount,
+} from "./budget.ts";
 import type { Session } from "./session.ts";
 
 const KEY = "netwright.run";
@@ -85,13 +93,15 @@ export class Runs implements vscode.Disposable {
     const kept = this.#kept;
     if (!kept || last.dir !== dir) return;
     // Stopped in mid-cycle: Resume Cycle is the way on.
-    const budget = last.run.pausing && interrupted === null && error === null ? budgetLeft(last.run, Date.now()) : null;
+    const paused = last.run.pausing && interrupted === null && error === null;
+    const done = cyclesOf(last.run, model.cycles);
+    const budget = paused ? budgetLeft(last.run, done, Date.now()) : null;
     if (!budget) {
       void this.#keep(undefined);
       return;
     }
     void this.#keep({ dir, parameters: { ...kept.parameters, budget }, paused: true }).then(() =>
-      this.#offer(last.run.cyclesDone),
+      this.#offer(done.length),
     );
   }
 

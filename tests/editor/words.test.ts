@@ -1,8 +1,9 @@
 /** What the editor's dialogs say of a LoRA run and of a run of cycles. */
 import { describe, expect, it } from "vitest";
-import { amountProblem, budgetLeft, budgetOf, readAmount, runEndText } from "../../src/editor/budget.ts";
+import { amountProblem, budgetLeft, budgetOf, cyclesOf, readAmount, runEndText } from "../../src/editor/budget.ts";
 import { planText, planTitle } from "../../src/editor/plan-text.ts";
 import type { RunState, TuningPlan } from "../../src/engine/protocol.ts";
+import type { CycleSummary } from "../../src/study/types.ts";
 import { GENERATIONS, generationsSnapshot } from "../fixtures/snapshots.ts";
 
 const PLAN: TuningPlan = {
@@ -86,13 +87,24 @@ describe("a budget", () => {
   };
   const at = (hours: number) => Date.parse(run.started) + hours * 3_600_000;
 
+  const cycle = (hours: number, ended: boolean): CycleSummary => ({
+    ...(generationsSnapshot().cycles[1] as CycleSummary),
+    ended: ended ? new Date(at(hours)).toISOString() : null,
+  });
+  // One before the run, two in it, one that has not ended.
+  const cycles = [cycle(-1, true), cycle(0.4, true), cycle(0.8, true), cycle(1, false)];
+
   it("leaves a paused run what it has not used", () => {
-    expect(budgetLeft(run, at(1))).toEqual({ cycles: 3, hours: 2, candidates: null });
+    const done = cyclesOf(run, cycles);
+    expect(done).toEqual(cycles.slice(1, 3));
+    expect(budgetLeft(run, done, at(1))).toEqual({ cycles: 3, hours: 2, candidates: null });
+    const candidates = { ...run, budget: { cycles: null, hours: null, candidates: 64 } };
+    expect(budgetLeft(candidates, done, at(1))).toEqual({ cycles: null, hours: null, candidates: 44 });
   });
 
   it("that is used up in one part leaves nothing", () => {
-    expect(budgetLeft(run, at(3))).toBeNull();
-    expect(budgetLeft({ ...run, cyclesDone: 5 }, at(1))).toBeNull();
+    expect(budgetLeft(run, cycles.slice(1, 3), at(3))).toBeNull();
+    expect(budgetLeft(run, [...cycles, ...cycles], at(1))).toBeNull();
   });
 
   it("that ended is summed up, with who designs now", () => {

@@ -462,7 +462,7 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
       await button.click({ force: true });
       expect(await view.posted()).toEqual([]);
       await view.say({ type: "snapshot", snapshot: fixtures.stoppedTuningSnapshot() });
-      expect(await line(view)).toContain("Generation 4 is unfinished");
+      expect(await line(view)).toContain("Generation 4 stopped");
       await view.page.getByRole("button", { name: "Continue…" }).click();
       expect(await last(view)).toEqual({ type: "command", command: "fineTune" });
       // Nothing to learn from, nothing to say.

@@ -87,6 +87,7 @@ describe("generations", () => {
     expect(designerName([], null)).toBeNull();
     expect(designerName([], IDLE.designer)).toBe("qwen2.5-coder:1.5b (Ollama)");
     expect(designerName([first], IDLE.designer)).toBe("qwen2.5-coder:1.5b, generation 0");
+    expect(designerName([first], null)).toBe("qwen2.5-coder:1.5b, generation 0");
     // The engine has let go of the designer: which it is stays known.
     expect(designerName(GENERATIONS, null)).toBe("qwen2.5-coder:1.5b, generation 2");
   });

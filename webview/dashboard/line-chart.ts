@@ -148,7 +148,7 @@ export class LineChart extends LitElement {
   }
 }
 
-/** A line before each place from which another generation designed, and its number at the top. */
+/** A line before each place from which another generation designed, and its number above. */
 function drawMarks(plot: uPlot, marks: LineChartInput["marks"]): void {
   const { ctx, bbox } = plot;
   ctx.save();
@@ -156,7 +156,7 @@ function drawMarks(plot: uPlot, marks: LineChartInput["marks"]): void {
   ctx.fillStyle = themeColor("descriptionForeground");
   ctx.font = themeFont(devicePixelRatio);
   ctx.textAlign = "left";
-  ctx.textBaseline = "top";
+  ctx.textBaseline = "alphabetic";
   ctx.lineWidth = devicePixelRatio;
   ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
   for (const { at, generation } of marks) {
@@ -165,7 +165,7 @@ function drawMarks(plot: uPlot, marks: LineChartInput["marks"]): void {
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    ctx.fillText(`g${generation}`, x + 3 * devicePixelRatio, bbox.top);
+    ctx.fillText(`g${generation}`, x, bbox.top - 2 * devicePixelRatio);
   }
   ctx.restore();
 }

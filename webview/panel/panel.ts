@@ -329,7 +329,7 @@ function runView(run: RunState, tuning: boolean): TemplateResult {
       title=${pausing ? "Go on after this cycle" : "Pause: the cycle under way ends, no other begins"}
       @click=${() => post({ type: "command", command: pausing ? "continueRun" : "pauseRun" })}
       >${icon(pausing ? "debug-continue" : "debug-pause")} ${pausing ? "Continue" : "Pause"}</vscode-button>
-    <p class="hint run">Run: ${runText(run, tuning, Date.now())}${pausing ? ". Pauses after this cycle" : ""}</p>`;
+    <p class="hint run">Run: ${runText(run, tuning, Date.now())}${pausing ? `. Pauses after this ${tuning ? "tuning" : "cycle"}` : ""}</p>`;
 }
 
 function headerLine({ study, activity: { designer, trainer }, generations }: Model): TemplateResult {

@@ -49,7 +49,7 @@ export function tuningOffer({
   const unfinished = unfinishedGeneration(generations);
   if (unfinished) {
     const why = `${unfinished.state === "probing" ? "Its probe" : "Its tuning"} was stopped, and can go on`;
-    return { label: "Continue…", text: `Generation ${unfinished.generation} is unfinished`, why, enabled: true };
+    return { label: "Continue…", text: `Generation ${unfinished.generation} stopped`, why, enabled: true };
   }
   const label = "Fine-Tune…";
   const { accepted, newAccepted } = lessonCounts(candidates.values(), generations);
@@ -86,8 +86,9 @@ export function rollBackTarget(generations: readonly Generation[]): number | nul
 export function designerName(generations: readonly Generation[], designer: DesignerInfo | null): string | null {
   const current = currentGeneration(generations);
   if (current) return `${current.base}, generation ${current.generation}`;
+  const model = designer?.model ?? generations.at(-1)?.base;
+  if (model && generations.length > 0) return `${model}, generation 0`;
   if (!designer) return null;
-  if (generations.length > 0) return `${designer.model}, generation 0`;
   return `${designer.model} (${designer.provider === "ollama" ? "Ollama" : "llama.cpp"})`;
 }
 
