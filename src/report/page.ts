@@ -445,7 +445,7 @@ function accepted({ accepted: nets, ancestors, waiting }: Report): Block {
     const next: Piece[] =
       waiting > 0
         ? [
-            `${plural(waiting, "net")} ${waiting === 1 ? "is" : "are"} proposed and wait for a review: `,
+            `${plural(waiting, "net")} ${waiting === 1 ? "is proposed and waits" : "are proposed and wait"} for a review: `,
             { code: "netwright list --proposed" },
             ", then ",
             { code: "netwright accept ID..." },

@@ -1,5 +1,5 @@
 /** Reports of real records: the figures, the page in its forms, and what cannot break out of it. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { writeReport } from "../../src/engine/report.ts";
@@ -297,7 +297,7 @@ describe("what a model wrote", () => {
     // Every tag is one of the page's own, with the attributes that it writes.
     const attributes = new Set(
       [...html.matchAll(/<[a-z][^<>]*>/gi)].flatMap(([tag]) =>
-        [...tag.matchAll(/\s([a-z-]+)=/gi)].map(([, name]) => name),
+        [...tag.replaceAll(/"[^"]*"/g, '""').matchAll(/\s([a-z-]+)=/gi)].map(([, name]) => name),
       ),
     );
     expect([...attributes].filter((name) => /^on/i.test(name ?? ""))).toEqual([]);
@@ -310,7 +310,9 @@ describe("what a model wrote", () => {
   it("is text in the Markdown: code stays in its fence, the rest is escaped", () => {
     const { markdown } = written(hostileStudy());
     expect(markdown).toContain("`````python\n</script>");
-    const outside = markdown.replaceAll(/`````python\n[\s\S]*?\n`````/g, "").replaceAll(/```python\n[\s\S]*?\n```/g, "");
+    const outside = markdown
+      .replaceAll(/`````python\n[\s\S]*?\n`````/g, "")
+      .replaceAll(/```python\n[\s\S]*?\n```/g, "");
     const tags = new Set([...outside.matchAll(/<\/?([a-z]+)/gi)].map(([, name]) => name));
     expect([...tags].sort()).toEqual(["a", "code", "details", "summary"]);
     expect(outside).not.toMatch(/(?<!\\)\]\(javascript/);
@@ -352,11 +354,6 @@ describe("writing", () => {
     const dir = folder();
     mkdirSync(join(dir, "report.html"));
     expect(() => writeReport(study, dir, null)).toThrow(expect.objectContaining({ code: "file" }));
-  });
-
-  it.skipIf(!existsSync("/dev/full"))("says that the disk is full", () => {
-    const { study } = tellingStudy();
-    expect(() => writeReport(study, "/proc/report", null)).toThrow(expect.objectContaining({ code: "file" }));
   });
 
   it("reads a record that another client has open", () => {
