@@ -82,7 +82,7 @@ export class ProgressLine {
   readonly #started = Date.now();
   #counts = "";
   #shown = "";
-  #lastSetup = "";
+  readonly #saidSetups = new Set<string>();
   #lastTuning = "";
 
   handle(event: EngineEvent): void {
@@ -169,10 +169,11 @@ export class ProgressLine {
       const amount = unit === "bytes" ? `${(done / 2 ** 20).toFixed(0)} MiB` : `${done} ${unit}`;
       const share = total ? ` ${Math.floor((100 * done) / total)} %` : "";
       this.#status(`${what}: ${amount}${share}`);
-    } else if (what !== this.#lastSetup) {
+    } else if (!this.#saidSetups.has(what)) {
+      // Parts are set up side by side: each is named once, however their reports alternate.
+      this.#saidSetups.add(what);
       this.#say(what);
     }
-    this.#lastSetup = what;
   }
 
   #say(message: string): void {
