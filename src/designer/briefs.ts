@@ -122,8 +122,8 @@ const CHANGES: readonly Change[] = [
   },
   {
     name: "norm",
-    at: /^\s*self\.\w+ = nn\.BatchNorm2d\(\w+\)$/,
-    what: "nn.GroupNorm, or nn.InstanceNorm2d with affine=True.",
+    at: /^\s*self\.\w+ = nn\.BatchNorm2d\((?<c>\w+)\)$/,
+    what: "nn.GroupNorm(groups, {c}) with a number of groups that divides the channels, or nn.InstanceNorm2d({c}, affine=True).",
   },
   {
     name: "block",
