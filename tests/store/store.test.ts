@@ -206,7 +206,14 @@ describe("cycles", () => {
     expect(store.cycles()).toMatchObject([{ cycle: 0, planned: 0, candidates: 0, ended: expect.any(String) }]);
     const cycle = store.beginCycle({ mode: "delta", planned: 5, seed: 42, generation: 0 });
     expect(cycle).toBe(1);
-    expect(store.openCycle()).toEqual({ cycle, mode: "delta", planned: 5, seed: 42, started: expect.any(String) });
+    expect(store.openCycle()).toEqual({
+      cycle,
+      mode: "delta",
+      planned: 5,
+      seed: 42,
+      started: expect.any(String),
+      generation: 0,
+    });
     addValid(store, cycle, "Known", 0.3, 0);
     const good = addValid(store, cycle, "Good", 0.5);
     const failed = addCandidate(store, cycle, "Failed");
