@@ -234,6 +234,7 @@ describe("cycles", () => {
       bestAccuracy: 0.5,
       proposed: 1,
       accepted: 1,
+      generation: 0,
     });
     expect(store.beginCycle({ mode: "full", planned: 1, seed: 1, generation: 0 })).toBe(2);
   });
