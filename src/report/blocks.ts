@@ -31,7 +31,7 @@ export interface LineChart {
   axis: "Cycle" | "Step";
   xs: readonly number[];
   series: readonly Series[];
-  /** Values to read the series against. */
+  /** Two values at most to read the series against. */
   references: readonly { label: string; value: number }[];
   /** Upper end of the scale is at least this. */
   top: number;

@@ -45,13 +45,10 @@ ${ticks.map(
 ${wholeTicks(xs).map((tick) => html`<text class="tick" x="${x(tick)}" y="${PLOT.bottom + 18}" text-anchor="middle">${tick}</text>`)}
 <text class="tick" x="${PLOT.right}" y="${HEIGHT - 4}" text-anchor="end">${axis}</text>
 ${references.map(
-  ({ value }) => html`<line class="reference" x1="${PLOT.left}" x2="${PLOT.right}" y1="${y(value)}" y2="${y(value)}"/>`,
+  ({ value }, i) =>
+    html`<line class="reference-${i}" x1="${PLOT.left}" x2="${PLOT.right}" y1="${y(value)}" y2="${y(value)}"/>`,
 )}
 ${series.map((each) => curve(each, xs, x, y, (at, value) => `${axis} ${at}, ${each.label}: ${format(value)}`))}
-${references.map(
-  ({ label, value }) =>
-    html`<text class="reference-label" x="${PLOT.right}" y="${y(value) - 4}" text-anchor="end">${label} ${format(value)}</text>`,
-)}
 </svg>`;
 }
 
@@ -59,20 +56,20 @@ const inset = (left: number) => left + 16;
 const SPAN = PLOT.right - 16 - inset(PLOT.left);
 
 function curve(
-  { values, color, beside }: Series,
+  series: Series,
   xs: readonly number[],
   x: (at: number) => number,
   y: (value: number) => number,
   say: (at: number, value: number) => string,
 ): Markup {
+  const { values, color } = series;
   const known = xs.flatMap((at, i) => {
     const value = values[i];
     return value == null ? [] : [{ at, value }];
   });
   const line = known.map(({ at, value }) => `${x(at)},${y(value)}`).join(" ");
-  const look = `series color-${color}${beside ? " beside" : ""}`;
   const marks = known.length > MARKED ? [] : known;
-  return html`<g class="${look}"><polyline points="${line}"/>
+  return html`<g class="${seriesLook(series)}"><polyline points="${line}"/>
 ${marks.map(({ at, value }) => html`<path d="${mark(color, x(at), y(value))}"><title>${say(at, value)}</title></path>`)}</g>`;
 }
 
@@ -83,10 +80,21 @@ function mark(color: Series["color"], x: number, y: number): string {
   return `M${x},${round(y - r)}L${round(x + r)},${y}L${x},${round(y + r)}L${round(x - r)},${y}z`;
 }
 
-/** A series' line and mark, for a legend. */
-export function swatch({ color, beside }: Series): Markup {
-  return html`<svg class="swatch" width="30" height="14" aria-hidden="true"><g class="series color-${color}${beside ? " beside" : ""}"><polyline points="1,7 29,7"/><path d="${mark(color, 15, 7)}"/></g></svg>`;
+/** What each line is, with a piece of it. */
+export function legend({ series, references, format }: LineChart): Markup {
+  return html`<ul class="legend">${series.map((each) => html`<li>${swatch(seriesSwatch(each))}${each.label}</li>`)}${references.map(
+    ({ label, value }, i) =>
+      html`<li>${swatch(html`<line class="reference-${i}" x1="1" x2="29" y1="7" y2="7"/>`)}${label} ${format(value)}</li>`,
+  )}</ul>`;
 }
+
+const swatch = (content: Markup): Markup =>
+  html`<svg class="swatch" width="30" height="14" aria-hidden="true">${content}</svg>`;
+
+const seriesSwatch = (series: Series): Markup =>
+  html`<g class="${seriesLook(series)}"><polyline points="1,7 29,7"/><path d="${mark(series.color, 15, 7)}"/></g>`;
+
+const seriesLook = ({ color, beside }: Series): string => `series color-${color}${beside ? " beside" : ""}`;
 
 /** Round values from 0 to the first at or above `most`, at most seven of them. */
 function scale(most: number): { ticks: number[]; top: number } {

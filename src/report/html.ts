@@ -1,6 +1,6 @@
 /** A report as one HTML page: nothing is loaded, no script is needed, and what models wrote is text in it. */
 import type { Block, LineChart, Page, Piece, Table, Text } from "./blocks.ts";
-import { chartSvg, chartTable, swatch } from "./chart.ts";
+import { chartSvg, chartTable, legend } from "./chart.ts";
 import { html, Markup } from "./markup.ts";
 import { pageOf } from "./page.ts";
 import { STYLE } from "./style.ts";
@@ -81,11 +81,14 @@ ${block.blocks.map(write)}</article>
 
 function figure(chart: LineChart): Markup {
   return html`<figure><figcaption>${chart.title}</figcaption>
-<ul class="legend">${chart.series.map((series) => html`<li>${swatch(series)}${series.label}</li>`)}</ul>
+${legend(chart)}
 ${chartSvg(chart)}
 <details><summary>The same as a table</summary>${table(chartTable(chart))}</details></figure>
 `;
 }
+
+/** Tables of more columns than this take the page's width. */
+const WIDE = 3;
 
 function table({ caption, head, rows, foot, words }: Table): Markup {
   const look = (column: number) => (column === 0 || words.includes(column) ? "word" : "figure");
@@ -93,15 +96,19 @@ function table({ caption, head, rows, foot, words }: Table): Markup {
     html`<tr>${cells.map((cell, column) =>
       column === 0
         ? html`<th scope="row">${inline(cell)}</th>`
-        : html`<td class="${look(column)}">${inline(cell)}</td>`,
+        : html`<td class="${look(column)}">${inline(look(column) === "figure" ? unbroken(cell) : cell)}</td>`,
     )}</tr>
 `;
-  return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table><caption>${caption}</caption>
+  return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table class="${head.length > WIDE ? "wide" : "narrow"}"><caption>${caption}</caption>
 <thead><tr>${head.map((cell, column) => html`<th scope="col" class="${look(column)}">${cell}</th>`)}</tr></thead>
 <tbody>${rows.map(row)}</tbody>
 ${foot.length > 0 ? html`<tfoot>${foot.map(row)}</tfoot>` : ""}</table></div>
 `;
 }
+
+/** A figure stays with its unit where a narrow column breaks the line. */
+const unbroken = (text: Text): Text =>
+  typeof text === "string" ? text.replaceAll(/(\d) (?=(?:%|h|min|s)(?!\w))/g, "$1\u00a0") : text;
 
 const inline = (text: Text): Markup => html`${typeof text === "string" ? text : text.map(piece)}`;
 

@@ -32,8 +32,10 @@ export function pageOf(report: Report): Page {
   };
 }
 
-function opening({ protocol, designer, totals, span }: Report): Block {
-  const model = designer.models.length > 0 ? designer.models.join(", ") : "A local model";
+function opening({ protocol, designer, totals, span, cycles }: Report): Block {
+  const tuned = cycles.some(({ generation }) => generation > 0) ? ", tuned between cycles," : "";
+  // The first is the base model: its generations are named after it.
+  const model = `${designer.models[0] ?? "A local model"}${tuned}`;
   const when = span ? ` From ${moment(span.first)}${span.last ? ` to ${moment(span.last)}` : ""}.` : "";
   const count =
     totals.cycles > 0 ? ` ${plural(totals.cycles, "cycle")}, ${plural(totals.candidates, "candidate")}.` : "";
@@ -108,7 +110,7 @@ function settings(report: Report): Block {
         ...(span.last ? [["In all", duration(secondsBetween(span.first, span.last))] as [string, Text]] : []),
         ["Designing", `${duration(span.seconds.design)}, several at once`],
         ["Checking", duration(span.seconds.check)],
-        ["Training nets", duration(span.seconds.train)],
+        ["Training nets", `${duration(span.seconds.train)}, the seeds included`],
         ["Tuning the designer", duration(span.seconds.tune)],
       ]
     : [];
@@ -185,7 +187,7 @@ function cycleTable(caption: string, rows: readonly CycleRow[], threshold: numbe
     caption,
     head: [
       "Cycle",
-      "Designer",
+      "Generation",
       "Candidates",
       "Valid",
       "New and valid",
@@ -200,11 +202,11 @@ function cycleTable(caption: string, rows: readonly CycleRow[], threshold: numbe
     ],
     rows: rows.map((row) => [
       row.ended === null ? `${row.cycle} (not ended)` : String(row.cycle),
-      designerName(row.generation),
+      row.generation === 0 ? "0 (base)" : String(row.generation),
       ...figures(row),
     ]),
     foot,
-    words: [1],
+    words: [],
   };
 }
 
@@ -271,8 +273,8 @@ function cycleCharts(rows: readonly CycleRow[], untuned: Comparison | null): Lin
         ...series("New and valid", 1, (row) => of(row.newAndValid, row.candidates)),
       ],
       references: [
-        { label: "paper, valid on average", value: validRate.mean },
-        { label: "paper, best cycle", value: validRate.best },
+        { label: "Paper, valid on average", value: validRate.mean },
+        { label: "Paper, best cycle", value: validRate.best },
       ],
       top: 0.8,
       format: percent,
@@ -284,8 +286,8 @@ function cycleCharts(rows: readonly CycleRow[], untuned: Comparison | null): Lin
       xs,
       series: [...series("Mean", 0, (row) => row.meanAccuracy), ...series("Best", 1, (row) => row.bestAccuracy)],
       references: [
-        { label: "paper, mean of its first cycle", value: meanAccuracy.first.value },
-        { label: "paper, mean of its last cycle", value: meanAccuracy.last.value },
+        { label: "Paper, mean of its first cycle", value: meanAccuracy.first.value },
+        { label: "Paper, mean of its last cycle", value: meanAccuracy.last.value },
       ],
       top: 0.6,
       format: percent,
@@ -304,7 +306,7 @@ function comparison(
   const table: Table = {
     kind: "table",
     caption: `Tuned and untuned, the first ${both} of each`,
-    head: ["", "Tuned between cycles", `Untuned (${name})`],
+    head: ["Figure", "Tuned between cycles", `Untuned (${name})`],
     rows: [
       line("Candidates", (of) => whole(of.candidates)),
       line("Valid", (of) => rate(of.valid, of.candidates)),
@@ -385,7 +387,7 @@ function generationItem(generation: Generation, cycles: readonly CycleRow[]): Bl
     ["Parent", designerName(parent)],
     [
       "Settings",
-      `rank ${s.rank}, alpha ${plain(s.alpha)}, dropout ${plain(s.dropout)}, learning rate ${plain(s.learningRate)}, at most ${plural(s.epochs, "epoch")}, ${plural(s.accumulation, "example")} a step`,
+      `rank ${s.rank}, alpha ${plain(s.alpha)}, dropout ${plain(s.dropout)}, learning rate ${plain(s.learningRate)}, at most ${plural(s.epochs, "epoch")}, ${plural(s.accumulation, "example")} a step, gradients through ${s.gradient === "answer" ? "the answer alone" : "question and answer"}`,
     ],
     ...(probe
       ? [
@@ -432,7 +434,9 @@ function lossChart(generation: number, losses: NonNullable<Generation["run"]>["l
     xs: losses.map(({ step }) => step),
     series: [
       { label: "Training", values: losses.map(({ training }) => training), color: 0, beside: false },
-      { label: "Held out", values: losses.map(({ heldOut }) => heldOut), color: 1, beside: false },
+      ...(losses.some(({ heldOut }) => heldOut !== null)
+        ? [{ label: "Held out", values: losses.map(({ heldOut }) => heldOut), color: 1, beside: false } as const]
+        : []),
     ],
     references: [],
     top: 0,
@@ -542,7 +546,7 @@ function failures({ outcomes, totals, repairs, rejected }: Report): Block {
   const table: Table = {
     kind: "table",
     caption: `How ${plural(candidates, "candidate")} ended`,
-    head: ["Outcome", "Candidates", "What it means", "What most of them said"],
+    head: ["Outcome", "Candidates", "What it means", "Most frequent message"],
     rows: outcomes.map(({ outcome, count, example }) => [
       outcome,
       counted(count, candidates),

@@ -41,9 +41,11 @@ nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 0; padding
 .facts dt { color: var(--quiet); }
 .facts dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; min-width: 100%; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+.wide { min-width: 100%; }
+.narrow { min-width: min(100%, 34rem); }
 caption { text-align: left; font-weight: 600; padding-bottom: .4rem; font-size: .95rem; }
-th, td { padding: .35rem .6rem; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--rule); }
+th, td { padding: .35rem .5rem; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--rule); }
 th:first-child { padding-left: 0; }
 thead th { color: var(--quiet); font-weight: 500; vertical-align: bottom; }
 tbody th { font-weight: 500; }
@@ -51,17 +53,21 @@ tfoot th { font-weight: 600; }
 tfoot tr:first-child > * { border-top: 2px solid var(--rule); }
 .figure { text-align: right; }
 td.figure { white-space: nowrap; }
-tfoot td.figure { white-space: normal; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 2rem; margin: 1.5rem 0; }
-figure { margin: 0; max-width: 40rem; }
+/* The row of references: words. */
+tfoot tr:nth-child(n + 2) td.figure { white-space: normal; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); column-gap: 2.5rem; row-gap: 0; margin: 1.5rem 0 .5rem; }
+figure {
+  margin: 0; max-width: 40rem; display: grid; grid-row: span 4; grid-template-rows: subgrid; grid-template-columns: minmax(0, 1fr);
+  row-gap: .35rem; padding-bottom: 1.25rem;
+}
 figcaption { font-weight: 600; }
-.legend { display: flex; flex-wrap: wrap; gap: .15rem 1.1rem; margin: .35rem 0 .25rem; padding: 0; list-style: none; font-size: .88rem; }
+.legend { display: flex; flex-wrap: wrap; align-content: start; gap: .15rem 1.1rem; margin: 0; padding: 0; list-style: none; font-size: .88rem; }
 .swatch { vertical-align: -2px; margin-right: .4rem; }
 figure > svg { display: block; width: 100%; height: auto; }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--quiet); }
 svg .grid { stroke: var(--rule); stroke-width: 1; }
-svg .reference { stroke: var(--quiet); stroke-width: 1; stroke-dasharray: 2 4; }
-svg .reference-label { font-size: 11px; paint-order: stroke; stroke: var(--ground); stroke-width: 4px; stroke-linejoin: round; }
+.reference-0, .reference-1 { stroke: var(--quiet); stroke-width: 1.5; stroke-dasharray: 2 4; }
+.reference-1 { stroke-dasharray: 9 3 2 3; }
 .series polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .series path { stroke-width: 1.75; }
 .color-0 polyline, .color-0 path { stroke: var(--color-0); fill: var(--color-0); }
@@ -70,6 +76,10 @@ svg .reference-label { font-size: 11px; paint-order: stroke; stroke: var(--groun
 .beside polyline { stroke-dasharray: 6 4; }
 .beside path { fill: var(--ground); }
 article { padding: 1rem 1.1rem; margin: 1rem 0; border: 1px solid var(--rule); border-radius: 6px; }
+@media (min-width: 62rem) { article:has(> .charts) { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); column-gap: 2.5rem; } }
+article > h3 { grid-column: 1 / -1; }
+article > .charts { margin: 0; }
+article > .facts + .charts { align-content: start; }
 article:target { border-color: var(--link); box-shadow: 0 0 0 1px var(--link); }
 details { margin: .5rem 0 0; }
 summary { cursor: pointer; color: var(--link); width: fit-content; font-size: .93rem; }
@@ -77,6 +87,8 @@ pre { margin: .6rem 0 0; padding: .9rem 1rem; overflow-x: auto; background: var(
 @media (max-width: 40rem) {
   body { padding: 1.25rem 1rem 3rem; }
   .facts div { grid-template-columns: 1fr; gap: 0; }
+  .group { display: block; width: auto; margin-right: 0; }
+  article > .charts { margin-top: 1rem; }
 }
 @media print {
   :root {
@@ -84,12 +96,14 @@ pre { margin: .6rem 0 0; padding: .9rem 1rem; overflow-x: auto; background: var(
     --link: #000000; --color-0: #1f66b8; --color-1: #b0500c; --note: #8a6100; --note-ground: #ffffff;
   }
   @page { margin: 14mm; }
-  body { max-width: none; padding: 0; font-size: 9.5pt; }
+  html { font-size: 9.5pt; }
+  body { max-width: none; padding: 0; }
   nav { display: none; }
   .scroll { overflow: visible; }
-  table { font-size: 8pt; }
+  table { font-size: 6.5pt; }
   td.figure { white-space: normal; }
-  th, td { padding: .2rem .3rem; }
+  th, td { padding: .2rem .25rem; }
+  .narrow { font-size: 8pt; }
   h2, h3, caption, figcaption { break-after: avoid; }
   figure, tr, .tiles div, .facts div { break-inside: avoid; }
   details:not([open]) { display: none; }

@@ -100,7 +100,7 @@ export interface ReportedNet {
 export interface OutcomeCount {
   outcome: Outcome;
   count: number;
-  /** What most of them said, in the words of one of them; null where nothing went wrong. */
+  /** Their most frequent message, and the first that gave it; null where nothing went wrong. */
   example: { name: string; message: string; count: number } | null;
 }
 

@@ -1,5 +1,5 @@
 /** Reports of real records: the figures, the page in its forms, and what cannot break out of it. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { writeReport } from "../../src/engine/report.ts";
@@ -9,7 +9,16 @@ import type { JsonReport } from "../../src/report/json.ts";
 import { visible } from "../../src/report/markup.ts";
 import { openStore } from "../../src/store/store.ts";
 import { protocolOf } from "../../src/study/config.ts";
-import { addFailed, addNet, beginCycle, folder, makeStudy, tellingStudy, untunedStudy } from "./studies.ts";
+import {
+  addFailed,
+  addNet,
+  beginCycle,
+  folder,
+  hostileStudy,
+  makeStudy,
+  tellingStudy,
+  untunedStudy,
+} from "./studies.ts";
 
 function written(study: Study, untuned: string | null = null) {
   const dir = folder();
@@ -263,33 +272,6 @@ describe("a study that is not far", () => {
 });
 
 describe("what a model wrote", () => {
-  const HOSTILE = [
-    "</script></style></code></pre><script>window.broken = true</script>",
-    '<img src=x onerror="window.broken = true">',
-    "'\"><svg onload=alert(1)>",
-    "````\n# heading\n[link](javascript:alert(1)) https://evil.test ![i](http://evil.test/x.png)",
-    "</details>|cell|`code`",
-    "access = 'user\u202e \u2066# admin'\u0000\u001b[2J",
-  ].join("\n");
-
-  function hostileStudy(): Study {
-    const study = makeStudy("hostile");
-    beginCycle(study.store, 3);
-    const id = addNet(study, {
-      cycle: 1,
-      name: '<b onclick="x">`n`|[a](b)</b>',
-      width: 8,
-      accuracy: 0.5,
-      code: HOSTILE,
-    });
-    const other = addNet(study, { cycle: 1, name: HOSTILE, width: 9, accuracy: 0.5 });
-    addFailed(study.store, 1, "hostile_c1_03", { outcome: "forward", message: HOSTILE, line: 1, source: HOSTILE });
-    study.store.endCycle(1);
-    study.store.accept([id], "user");
-    study.store.reject([other], "user", HOSTILE);
-    return study;
-  }
-
   it("is text in the HTML: no tag, no attribute, no character that hides", () => {
     const { html } = written(hostileStudy());
     const tags = new Set([...html.matchAll(/<\/?([a-z][a-z0-9]*)/gi)].map(([, name]) => name));
@@ -354,6 +336,20 @@ describe("writing", () => {
     const dir = folder();
     mkdirSync(join(dir, "report.html"));
     expect(() => writeReport(study, dir, null)).toThrow(expect.objectContaining({ code: "file" }));
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("says that the disk is full, and leaves the old report", () => {
+    const { study } = tellingStudy();
+    const dir = folder();
+    writeReport(study, dir, null);
+    const before = readFileSync(join(dir, "report.html"), "utf8");
+    addFailed(study.store, 2, "telling_c2_06", { outcome: "no-code", message: "none", line: null, source: null });
+    // What the new page is written to before it takes the old one's place.
+    symlinkSync("/dev/full", join(dir, "report.html.partial"));
+    expect(() => writeReport(study, dir, null)).toThrow(
+      expect.objectContaining({ code: "disk-full", message: expect.stringContaining("Free some space") }),
+    );
+    expect(readFileSync(join(dir, "report.html"), "utf8")).toBe(before);
   });
 
   it("reads a record that another client has open", () => {

@@ -194,3 +194,32 @@ export function untunedStudy(part: Partial<StudyConfigInput> = {}): Study {
   }
   return study;
 }
+
+/** What would break out of a page that did not escape it, and what would hide in one that did. */
+export const HOSTILE = [
+  "</script></style></code></pre><script>window.broken = true</script>",
+  '<img src=x onerror="window.broken = true">',
+  "'\"><svg onload=alert(1)>",
+  "````\n# heading\n[link](javascript:alert(1)) https://evil.test ![i](http://evil.test/x.png)",
+  "</details>|cell|`code`",
+  "access = 'user\u202e \u2066# admin'\u0000\u001b[2J",
+].join("\n");
+
+/** One whose nets' code, names, errors and reasons are {@link HOSTILE}. */
+export function hostileStudy(): Study {
+  const study = makeStudy("hostile");
+  beginCycle(study.store, 3);
+  const id = addNet(study, {
+    cycle: 1,
+    name: '<b onclick="x">`n`|[a](b)</b>',
+    width: 8,
+    accuracy: 0.5,
+    code: HOSTILE,
+  });
+  const other = addNet(study, { cycle: 1, name: HOSTILE, width: 9, accuracy: 0.5 });
+  addFailed(study.store, 1, "hostile_c1_03", { outcome: "forward", message: HOSTILE, line: 1, source: HOSTILE });
+  study.store.endCycle(1);
+  study.store.accept([id], "user");
+  study.store.reject([other], "user", HOSTILE);
+  return study;
+}
