@@ -41,6 +41,11 @@ const positiveNumber = (text: string) => {
   if (!(value > 0 && value < Number.POSITIVE_INFINITY)) throw new InvalidArgumentError("a number above 0 is needed.");
   return value;
 };
+const modeOption = () =>
+  new Option("--mode <mode>", "whole files, or diffs against a parent (default: the study's)").choices([
+    "full",
+    "delta",
+  ]);
 const ids = (text: string, before: number[] = []) => [...before, wholeNumber(text)];
 
 /** Gives a command the options that every command knows, wherever on the line they stand. */
@@ -91,12 +96,7 @@ command("status", "the study in a few lines").action(action(statusCommand));
 
 command("cycle", "run one cycle: design, check, compare, train, record")
   .option("--candidates <n>", "how many nets to design", wholeNumber, 8)
-  .addOption(
-    new Option("--mode <mode>", "whole files, or diffs against a parent (default: the study's)").choices([
-      "full",
-      "delta",
-    ]),
-  )
+  .addOption(modeOption())
   .option("--seed <n>", "seed of the cycle (default: the study's)", wholeNumber)
   .option("--resume", "continue the interrupted cycle; without one, start a new one")
   .action(action(cycleCommand));
@@ -106,12 +106,7 @@ command("run", "run cycle after cycle within a budget, tuning the designer betwe
   .option("--hours <h>", "begin no cycle after so many hours", positiveNumber)
   .option("--total <n>", "at most so many candidates in all", wholeNumber)
   .option("--candidates <n>", "how many nets each cycle designs", wholeNumber, 8)
-  .addOption(
-    new Option("--mode <mode>", "whole files, or diffs against a parent (default: the study's)").choices([
-      "full",
-      "delta",
-    ]),
-  )
+  .addOption(modeOption())
   .option("--seed <n>", "seed of the cycles (default: the study's)", wholeNumber)
   .option("--no-tune", "leave the designer as it is")
   .action(action(runCommand));

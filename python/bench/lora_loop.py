@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from netwright import tune
+from netwright.child import usable_threads
 
 
 def bare(model: Any, example: tune.Example) -> None:
@@ -39,7 +40,8 @@ def main() -> None:
     folder = Path(sys.argv[1])
     count, rounds = (int(text) for text in (sys.argv[2:] + ["3", "3"][len(sys.argv) - 2 :])[:2])
     run, corpus = tune.read_run(folder)
-    torch.set_num_threads(tune.usable_threads(run.threads))
+    here = usable_threads()
+    torch.set_num_threads(min(run.threads or here, here))
     tuner = tune.Tuner(run, Path("/nonexistent"), corpus)
     model, examples = tuner._model, tuner._training[:count]
     ways = {"bare PEFT loop": bare, "gradient all": ours("all"), "gradient answer": ours("answer")}

@@ -210,10 +210,3 @@ def quantize(module: Any, dtype: torch.dtype) -> None:
             setattr(module, name, packed)
         else:
             quantize(child, dtype)
-
-
-def usable_threads(threads: int | None) -> int:
-    import os
-
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(threads or here, here)

@@ -39,7 +39,6 @@ from netwright.base_model import (
     load_model,
     load_tokenizer,
     read_base,
-    usable_threads,
 )
 
 if TYPE_CHECKING:
@@ -622,7 +621,10 @@ def tune(folder: Path) -> None:
     report("loading")
     import torch
 
-    torch.set_num_threads(usable_threads(run.threads))
+    from netwright.child import usable_threads
+
+    here = usable_threads()
+    torch.set_num_threads(min(run.threads or here, here))
     tuner = Tuner(run, folder, corpus)
     tuner.train()
     report("converting", tuner.progress.step, tuner.progress.step)

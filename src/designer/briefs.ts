@@ -4,6 +4,7 @@
  * the parameter limit.
  */
 
+import { bracketBalance } from "./diffs.ts";
 import { architecture } from "./frame.ts";
 
 /** What a block may be made of. Two of them make a brief; how they come together is the designer's. */
@@ -321,7 +322,7 @@ function drawSizes(random: Random, limit: number, resolution: number): { widths:
 function drawChange(random: Random, { recent, parent }: IdeaOptions): string {
   const lines = architecture(parent ?? "").split("\n");
   const places = (change: Change): number[] =>
-    [...lines.keys()].filter((i) => change.at.test(lines[i] ?? "") && isWholeStatement(lines[i] ?? ""));
+    [...lines.keys()].filter((i) => change.at.test(lines[i] ?? "") && bracketBalance(lines[i] ?? "") === 0);
   const possible = CHANGES.filter((change) => places(change).length > 0);
   const activation = pick(random, ACTIVATIONS);
   if (possible.length === 0)
@@ -351,12 +352,6 @@ function hunkStart(lines: readonly string[], at: number, after: boolean): string
   return after
     ? `${start} ${line}\n+${" ".repeat(line.length - line.trimStart().length)}`
     : `${start}-${line}\n+${target}`;
-}
-
-/** Whether a line's brackets are balanced: a statement on one line, which one line can replace. */
-function isWholeStatement(line: string): boolean {
-  const count = (brackets: RegExp) => line.match(brackets)?.length ?? 0;
-  return count(/[([{]/g) === count(/[)\]}]/g);
 }
 
 /** A brief in words, and how the answer to it begins (already written for the model). Kept as one text: the brief, a blank line, the opening. */

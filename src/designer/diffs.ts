@@ -28,7 +28,7 @@ export function applyDiff(text: string, diff: string): Applied {
 }
 
 /** Opening brackets less closing ones. */
-function bracketBalance(line: string): number {
+export function bracketBalance(line: string): number {
   const count = (brackets: RegExp) => line.match(brackets)?.length ?? 0;
   return count(/[([{]/g) - count(/[)\]}]/g);
 }

@@ -7,6 +7,7 @@ import { type Designer, UserError } from "../study/ports.ts";
 import { adapterFile } from "../tuner/lora.ts";
 import type { Emit } from "./events.ts";
 import { netwrightHome } from "./paths.ts";
+import { show } from "./setup.ts";
 import type { Study } from "./study.ts";
 
 /** Where a generation's corpus, checkpoint and adapter lie. */
@@ -15,12 +16,11 @@ export const folderOf = (study: Study, generation: number): string =>
 
 export const contextOf = (emit: Emit) => ({
   home: netwrightHome(),
-  onProgress: (p: { what: string; done: number; total: number | null; unit: string }) => emit({ type: "setup", ...p }),
+  onProgress: show(emit),
 });
 
 /** Ollama's name of a generation: `<study>:g<N>`. */
-export const ollamaName = (config: StudyConfig, generation: number): string =>
-  `${config.name.toLowerCase()}:g${generation}`;
+const ollamaName = (config: StudyConfig, generation: number): string => `${config.name.toLowerCase()}:g${generation}`;
 
 /**
  * Opens the designer as the study configures it, with the adapter of `generation` (0: none).

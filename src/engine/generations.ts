@@ -10,7 +10,7 @@ import type { Generation } from "../study/types.ts";
 import { chooseDevice } from "../trainer/devices.ts";
 import { corpusOf, type Example, type Lesson } from "../tuner/corpus.ts";
 import { deleteAdapter, planLora, runLora, writeCorpus, writeRun } from "../tuner/lora.ts";
-import { contextOf, folderOf, ollamaName, openGeneration } from "./designer.ts";
+import { contextOf, folderOf, openGeneration } from "./designer.ts";
 import { startLoop } from "./engine.ts";
 import type { Emit } from "./events.ts";
 import { pythonPackage } from "./paths.ts";
@@ -220,9 +220,12 @@ async function publish(
         ...{ losses: run?.losses ?? [], tokensPerSecond: null, secondsLeft: null },
       });
     const scores = [];
+    let ollama: string | null = null;
     for (const one of [parent, generation]) {
       report();
       const designer = await openGeneration(study, one, emit, signal);
+      // The last one opened is the generation itself.
+      ollama = designer.info.provider === "ollama" ? designer.info.model : null;
       try {
         const answers = await ask(running.loop, designer, asked, signal, () => {
           answered++;
@@ -238,14 +241,8 @@ async function publish(
     const [theirs, own] = scores;
     if (!theirs || !own) throw new Error("the probe has no scores");
     const state = own.newAndValid >= theirs.newAndValid ? "published" : "kept";
-    const { provider } = await baseModel(config.designer, contextOf(emit), signal);
     store.transaction(() => {
-      store.recordProbe(
-        generation,
-        state,
-        { parent: theirs, own },
-        provider === "ollama" ? ollamaName(config, generation) : null,
-      );
+      store.recordProbe(generation, state, { parent: theirs, own }, ollama);
       if (state === "published") store.useGeneration(generation);
     });
   } finally {

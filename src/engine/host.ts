@@ -271,9 +271,7 @@ export class EngineHost {
   }
 
   async #loop(needDesigner: boolean, signal: AbortSignal): Promise<RunningLoop> {
-    const { store } = this.#study;
-    const generation = store.openCycle()?.generation ?? store.currentGeneration();
-    const config = JSON.stringify([this.#config, generation]);
+    const config = JSON.stringify([this.#config, this.#study.store.designingGeneration()]);
     clearTimeout(this.#cooling);
     if (this.#warm && (this.#warm.config !== config || (needDesigner && !this.#warm.loop.designer))) await this.#cool();
     if (!this.#warm) {

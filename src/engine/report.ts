@@ -1,7 +1,7 @@
 /** A study's report: what its record says, as one HTML page, as Markdown and as JSON. */
 import { mkdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
-import { canonicalHash, liveGraph } from "../novelty/graph.ts";
+import { structureKey } from "../novelty/structure.ts";
 import { toHtml } from "../report/html.ts";
 import { toJson } from "../report/json.ts";
 import { toMarkdown } from "../report/markdown.ts";
@@ -73,7 +73,7 @@ function netRecord(store: StudyStore, candidate: Candidate): NetRecord {
   return {
     candidate,
     code: store.code(id),
-    structure: graph && String(canonicalHash(liveGraph(graph))),
+    structure: graph && structureKey(graph),
     answers: store.attempts(id).map(({ model, sampling, reply }) => ({ model, sampling, tokens: reply.tokens })),
     protocol: store.trainings(id).find(({ figure }) => figure)?.protocol ?? null,
     reviewer: store.reviews(id).at(-1)?.by ?? null,

@@ -82,22 +82,19 @@ export class EngineServer {
         }
       });
     };
+    /** Cancelling stops the work. Who only follows what runs already can stop following, not the work. */
+    const followed = <T>(token: CancellationToken, work: () => Promise<T>): Promise<T> => {
+      if (host.busy) return Promise.race([work(), cancelled(token)]);
+      token.onCancellationRequested(() => void host.stop());
+      return work();
+    };
     on(rpc.Hello, () => ({ protocolVersion: rpc.PROTOCOL_VERSION, pid: process.pid }));
     on(rpc.GetSnapshot, () => {
       this.#flush();
       return { number: this.#number, ...host.snapshot() };
     });
-    on(rpc.Step, (parameters, token) => {
-      // Who only follows a cycle that runs already can stop following, not the cycle.
-      if (host.busy) return Promise.race([host.step(parameters), cancelled(token)]);
-      token.onCancellationRequested(() => void host.stop());
-      return host.step(parameters);
-    });
-    on(rpc.Run, (parameters, token) => {
-      if (host.busy) return Promise.race([host.run(parameters), cancelled(token)]);
-      token.onCancellationRequested(() => void host.stop());
-      return host.run(parameters);
-    });
+    on(rpc.Step, (parameters, token) => followed(token, () => host.step(parameters)));
+    on(rpc.Run, (parameters, token) => followed(token, () => host.run(parameters)));
     on(rpc.Pause, ({ pausing }) => host.pause(pausing));
     on(rpc.PlanTuning, () => host.planTuning());
     on(rpc.FineTune, (parameters, token) => {

@@ -18,7 +18,8 @@ export interface MissingPart {
 /** Bytes of the data sets as they are fetched; scikit-learn carries the digits. */
 const DATA_BYTES = { cifar10: 170_498_071, "fashion-mnist": 30_878_645, digits: 0 } as const;
 
-const show = (emit: Emit) => (p: { what: string; done: number; total: number | null; unit: string }) =>
+/** Shows the progress of a part that is being set up. */
+export const show = (emit: Emit) => (p: { what: string; done: number; total: number | null; unit: string }) =>
   emit({ type: "setup", ...p });
 
 /** Whether this machine has a GPU that nets could train on, told without starting Python. */

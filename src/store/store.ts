@@ -173,6 +173,11 @@ export class StudyStore {
     return this.#db.get<{ generation: number }>(sql)?.generation ?? 0;
   }
 
+  /** The generation of the cycle that is to go on, or of the next: one that was interrupted ends with the designer that began it. */
+  designingGeneration(): number {
+    return this.openCycle()?.generation ?? this.currentGeneration();
+  }
+
   /** All generations but 0, in order. */
   generations(): Generation[] {
     const current = this.currentGeneration();

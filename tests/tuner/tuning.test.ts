@@ -1,27 +1,16 @@
 /** A real model learns from a handful of examples, and both designers then say what it learned. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, describe, expect, it } from "vitest";
 import { openLlama } from "../../src/designer/llama/parent.ts";
-import {
-  CHATML_TEMPLATE,
-  createFromGguf,
-  createWithAdapter,
-  listOllama,
-  ollamaWeights,
-  openOllama,
-  unloadOllama,
-} from "../../src/designer/ollama.ts";
+import { createWithAdapter, listOllama, ollamaWeights, openOllama, unloadOllama } from "../../src/designer/ollama.ts";
 import { pythonPackage } from "../../src/engine/paths.ts";
 import type { Designer } from "../../src/study/ports.ts";
 import type { Prompt, Sampling } from "../../src/study/types.ts";
 import type { Example } from "../../src/tuner/corpus.ts";
 import { adapterFile, planLora, runLora, writeCorpus, writeRun } from "../../src/tuner/lora.ts";
+import { startOllama } from "../e2e/support/ollama.ts";
 import { modelForTests, ollamaForTests, pythonForTests } from "../support/parts.ts";
 
 const python = pythonForTests() ?? "";
@@ -80,10 +69,8 @@ describe.skipIf(!python || !isSmall)("a LoRA run on the designer's own GGUF", ()
     "and so does Ollama, which frees its memory when it is asked to",
     { timeout: 300_000 },
     async () => {
-      const { host, stop } = await serve(ollama ?? "");
+      const { host, close } = await startOllama(ollama ?? "", model, "base:tiny");
       try {
-        const chatml = { template: CHATML_TEMPLATE, parameters: { stop: ["<|im_end|>"] } };
-        await createFromGguf(host, "base:tiny", model, chatml, quiet, never);
         await createWithAdapter(host, "study:g1", "base:tiny", adapterFile(folder), quiet, never);
         expect((await listOllama(host, never)).map(({ name }) => name).sort()).toEqual(["base:tiny", "study:g1"]);
         const options = { host, contextTokens: 512, parallel: 1, threads: null, adapter: null };
@@ -91,42 +78,13 @@ describe.skipIf(!python || !isSmall)("a LoRA run on the designer's own GGUF", ()
         expect(await answerOf(openOllama({ ...options, model: "study:g1" }, quiet, never))).toContain(RULE);
         await unloadOllama(host, "study:g1", never);
         await unloadOllama(host, "base:tiny", never);
-        const running = (await (await fetch(`${host}/api/ps`)).json()) as { models: unknown[] | null };
+        const running = (await (await fetch(`http://${host}/api/ps`)).json()) as { models: unknown[] | null };
         expect(running.models ?? []).toEqual([]);
         // Ollama's own file is the model, byte for byte: what is tuned is what designs.
         expect(statSync(await ollamaWeights(host, "base:tiny", never)).size).toBe(statSync(model).size);
       } finally {
-        await stop();
+        close();
       }
     },
   );
 });
-
-/** A server of the test's own, with an empty store. */
-async function serve(executable: string): Promise<{ host: string; stop: () => Promise<void> }> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  const host = `http://127.0.0.1:${port}`;
-  const child: ChildProcess = spawn(executable, ["serve"], {
-    env: { ...process.env, OLLAMA_HOST: `127.0.0.1:${port}`, OLLAMA_MODELS: join(folder, "ollama") },
-    stdio: "ignore",
-  });
-  while (
-    !(await fetch(host).then(
-      ({ ok }) => ok,
-      () => false,
-    ))
-  ) {
-    if (child.exitCode !== null) throw new Error(`Ollama ended with exit code ${child.exitCode}`);
-    await delay(100);
-  }
-  return {
-    host,
-    stop: async () => {
-      child.kill();
-      await once(child, "exit");
-    },
-  };
-}
