@@ -1,7 +1,8 @@
 // npm test: installs what is missing, then runs every check and test and sums them up. Stops at the first step that fails.
 import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { ensureBuilt, ensureModules, modernNode, root, run, say } from "./bootstrap.mjs";
 
 await ensureModules();
@@ -46,6 +47,8 @@ const steps = [
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const summary = [];
+/** What failed, a line each: said last, where a log that is cut off still shows it. */
+const failures = [];
 let exitCode = 0;
 for (const { title, command, options = { env }, counts } of steps) {
   if (exitCode !== 0) {
@@ -59,11 +62,13 @@ for (const { title, command, options = { env }, counts } of steps) {
   // A check that fails, or a runner that breaks outside its tests, counts as one failure.
   if (exitCode !== 0 && found.failed === 0) found.failed = 1;
   for (const key of Object.keys(total)) total[key] += found[key];
+  failures.push(...(found.failures ?? []));
   const seconds = Math.round((performance.now() - started) / 1000);
   const figures = counts ? `: ${found.passed} passed, ${found.failed} failed, ${found.skipped} skipped` : "";
   summary.push(`${exitCode === 0 ? "ok     " : "FAILED "}  ${title}${figures} (${seconds} s)`);
 }
 process.stdout.write(`\n== Summary\n${summary.join("\n")}\n\n`);
+if (failures.length > 0) process.stdout.write(`${failures.join("\n")}\n\n`);
 process.stdout.write(
   `${total.passed} passed, ${total.failed} failed${total.skipped ? `, ${total.skipped} skipped` : ""}\n`,
 );
@@ -84,6 +89,9 @@ async function testPython() {
   return readFileSync(answer, "utf8").trim();
 }
 
+const ENTITIES = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&", "#10": "\n" };
+const decoded = (xml) => xml.replaceAll(/&(#10|\w+);/g, (whole, name) => ENTITIES[name] ?? whole);
+
 function readCounts(counts) {
   try {
     return counts?.() ?? { passed: 0, failed: 0, skipped: 0 };
@@ -97,7 +105,9 @@ function pytestCounts(xml) {
   const figure = (name) => Number(new RegExp(`<testsuite [^>]*\\b${name}="(\\d+)"`).exec(xml)?.[1]);
   const failed = figure("errors") + figure("failures");
   const skipped = figure("skipped");
-  return { passed: figure("tests") - failed - skipped, failed, skipped };
+  const cases = xml.matchAll(/<testcase classname="([^"]*)" name="([^"]*)"[^>]*><(?:failure|error) message="([^"]*)"/g);
+  const failures = Array.from(cases, ([, file, name, said]) => failureLine(`${file}: ${name}`, decoded(said)));
+  return { passed: figure("tests") - failed - skipped, failed, skipped, failures };
 }
 
 function vitest(title, name, ...args) {
@@ -109,6 +119,23 @@ function vitest(title, name, ...args) {
   };
 }
 
-function vitestCounts({ numPassedTests, numFailedTests, numPendingTests, numTodoTests }) {
-  return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests + numTodoTests };
+function vitestCounts({ numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults }) {
+  const failures = testResults.flatMap(({ name, message, assertionResults }) => {
+    const file = relative(root, name);
+    const failed = assertionResults.filter(({ status }) => status === "failed");
+    // A file may fail outside its tests.
+    if (failed.length === 0) return message ? [failureLine(file, message)] : [];
+    return failed.map(({ fullName, failureMessages }) => failureLine(`${file}: ${fullName}`, failureMessages[0] ?? ""));
+  });
+  return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests + numTodoTests, failures };
+}
+
+/** The test, and the first lines of what it said. */
+function failureLine(test, said) {
+  const plain = stripVTControlCharacters(said)
+    .trim()
+    .split(/\s*\n\s*/)
+    .slice(0, 3)
+    .join(" | ");
+  return `FAILED   ${test}\n         ${plain.slice(0, 300)}`;
 }

@@ -580,13 +580,18 @@ class Tuner:
             raise
 
     def _saved(self) -> dict[str, Any] | None:
-        """The checkpoint of this very run, if there is one."""
+        """The checkpoint of this very run, if there is one; a damaged one is none."""
+        import pickle
+
         import torch
 
         file = self._folder / "checkpoint.pt"
         if not file.exists():
             return None
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, EOFError, RuntimeError):
+            return None
         return state if state["identity"] == self._run.identity else None
 
     def _restore(self, state: dict[str, Any]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
@@ -124,6 +127,73 @@ def test_a_killed_run_goes_on_to_the_same_adapter(tmp_path: Path, base: Path) ->
     assert first["step"] == before
     assert len(done["run"]["losses"]) == done["run"]["steps"] == 12
     assert (parted / "adapter.gguf").read_bytes() == (whole / "adapter.gguf").read_bytes()
+
+
+CAN_MOUNT = (
+    shutil.which("unshare") is not None
+    and subprocess.run(
+        ["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", "/tmp"], capture_output=True
+    ).returncode
+    == 0
+)
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="needs Linux with user namespaces (unshare -Urm)")
+def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
+    tmp_path: Path, base: Path
+) -> None:
+    """A real full disk: first the checkpoint does not fit, then the adapter."""
+    given = make_run(tmp_path / "given", base, CORPUS)
+    disk, kept = tmp_path / "disk", tmp_path / "kept"
+    disk.mkdir()
+    kept.mkdir()
+    script = """
+        tune() {
+            "$python" -m netwright.tune "$disk" 3>"$kept/$1" 2>"$kept/log" || true
+            ls "$disk" >"$kept/$1.files"
+        }
+        mount -t tmpfs -o size=32k tmpfs "$disk"
+        cp "$given"/* "$disk"
+        tune checkpoint
+        mount -o remount,size=64m "$disk"
+        tune whole
+        mv "$disk/adapter.gguf" "$kept/whole.gguf"
+        head -c 64m /dev/zero >"$disk/filler" 2>/dev/null || true
+        tune adapter
+        rm "$disk/filler"
+        tune mended
+        mv "$disk/adapter.gguf" "$kept/mended.gguf"
+    """
+    names = {"python": sys.executable, "given": given, "disk": disk, "kept": kept}
+    environment = {**os.environ, **{name: str(value) for name, value in names.items()}}
+    command = ["unshare", "-Urm", "bash", "-ec", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+        # Its input stays open meanwhile.
+        assert process.wait(timeout=300) == 0, (kept / "log").read_text()
+
+    def told(name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (kept / name).read_text().splitlines()]
+
+    for name, there in [
+        ("checkpoint", ["corpus.jsonl", "run.json"]),
+        ("adapter", ["checkpoint.pt", "corpus.jsonl", "filler", "run.json"]),
+    ]:
+        last = told(name)[-1]
+        assert (last["type"], last["code"]) == ("failed", "disk-full")
+        assert "Free some space; the run then goes on" in last["message"]
+        # Nothing half-written stays.
+        assert (kept / f"{name}.files").read_text().split() == there
+    stages = [e["stage"] for e in told("mended") if e["type"] == "progress"]
+    # What was trained is not trained again.
+    assert stages == ["loading", "training", "converting"]
+    assert told("mended")[-1]["run"] == {**told("whole")[-1]["run"], "peakMemoryMiB": ANY}
+    assert (kept / "mended.gguf").read_bytes() == (kept / "whole.gguf").read_bytes()
+
+
+def test_a_damaged_checkpoint_is_begun_anew(tmp_path: Path, base: Path) -> None:
+    folder = make_run(tmp_path, base, CORPUS)
+    (folder / "checkpoint.pt").write_bytes(b"PK damaged")
+    assert finish(folder)["run"]["steps"] == 12
 
 
 def test_the_end_of_its_input_ends_it(tmp_path: Path, base: Path) -> None:

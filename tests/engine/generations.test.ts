@@ -199,6 +199,42 @@ withTuner(
   },
 );
 
+withTuner(
+  "whatever stage its engine is killed in, a tuning goes on, and nothing of it stays behind",
+  { timeout: 300_000 },
+  async () => {
+    let hold = false;
+    const { dir, engine } = await studyWith(() => (hold ? null : newNet()), { epochs: 40, probe: 1 });
+    await step(engine, 2);
+    const study = openStudy(dir);
+    closing.push(() => study.close());
+    let client = engine;
+    for (const stage of ["loading", "training", "converting", "probing"] as const) {
+      hold = stage === "probing";
+      const pid = Number(readFileSync(join(dir, ".netwright/engine.pid"), "utf8"));
+      client.on(rpc.DidHappen, (event) => {
+        if (event.type !== "tuning" || event.stage !== stage || (stage === "training" && event.step < 5)) return;
+        process.kill(pid, "SIGKILL");
+      });
+      await expect(client.request(rpc.FineTune, { restart: false }, never)).rejects.toThrow();
+      await expect.poll(() => processesOn(dir), { timeout: 20_000 }).toEqual([]);
+      expect(study.store.generation(1).state).toBe(stage === "probing" ? "probing" : "tuning");
+      client = await engineOf(dir);
+    }
+    hold = false;
+    const made = await client.request(rpc.FineTune, { restart: false }, never);
+    expect(made).toMatchObject({ generation: 1, state: "published", current: true, run: { steps: 40 } });
+    expect(made.run?.losses.map((point) => point.step)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
+    expect(study.store.generations()).toHaveLength(1);
+  },
+);
+
+/** Processes whose command names the folder. */
+function processesOn(dir: string): string[] {
+  const lines = execFileSync("ps", ["-eo", "pid=,args="], { encoding: "utf8" }).split("\n");
+  return lines.filter((line) => line.includes(dir));
+}
+
 withTuner("an adapter that Ollama refuses ends its generation; the parent goes on", { timeout: 300_000 }, async () => {
   const { engine, server } = await studyWith(newNet);
   await step(engine, 2);
