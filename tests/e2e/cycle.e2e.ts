@@ -59,8 +59,8 @@ describe.skipIf(!model || !python)("a cycle", () => {
     await window.panel.step(2);
     await window.statusItem("Netwright:").waitFor();
     // The five seeds are measured first, then two nets are designed.
-    await (await window.panel.row("PlainConv")).waitFor();
-    await (await window.panel.row("_c1_01")).waitFor();
+    await (await window.panel.row("PlainConv")).waitFor(CYCLE);
+    await (await window.panel.row("_c1_01")).waitFor(CYCLE);
     await window.screenshot("panel in mid-cycle");
     await (await window.panel.button("Step Cycle")).waitFor(CYCLE);
     const rows = await window.panel.rows();
@@ -160,7 +160,8 @@ describe.skipIf(!model || !python)("a cycle", () => {
   it("goes on through a reload and a killed engine, stops and is resumed, and ends with no window open", async () => {
     const window = await editor.open(work);
     await window.panel.show();
-    await window.panel.step(3);
+    // So many that none of what follows comes after their end.
+    await window.panel.step(6);
     await (await window.panel.find(".underway")).waitFor();
 
     await window.reload();
@@ -183,7 +184,7 @@ describe.skipIf(!model || !python)("a cycle", () => {
     const again = await editor.open(work);
     await again.panel.show();
     await (await again.panel.button("Step Cycle")).waitFor();
-    expect(await (await again.panel.rows()).filter({ hasText: "_c2_" }).count()).toBe(3);
+    expect(await (await again.panel.rows()).filter({ hasText: "_c2_" }).count()).toBe(6);
   });
 
   it("is not needed to evaluate a net of one's own", async () => {

@@ -13,10 +13,10 @@ describe.skipIf(!model || !python)("by keyboard alone", () => {
     const work = editor.folder("keyboard");
     makeStudy(join(work, "digits"), model);
     const window = await editor.open(work);
-    const { panel, palette, page } = window;
+    const { panel, page } = window;
     const { keyboard } = page;
 
-    await palette.enter("Netwright: Focus on Study View");
+    await panel.focus("Netwright: Focus on Study View");
     await panel.tabTo("vscode-textfield.count");
     await keyboard.press("Control+A");
     await keyboard.type("1");
@@ -39,10 +39,11 @@ describe.skipIf(!model || !python)("by keyboard alone", () => {
     await window.diff.waitFor();
     await window.tab(/SeparableNet \(novelty/).waitFor();
 
-    await palette.enter("Netwright: Focus on Study View");
+    await panel.focus("Netwright: Focus on Study View");
     if (!(await panel.hasKeyboard("netwright-candidates"))) await panel.tabTo("netwright-candidates");
     await keyboard.press("Enter");
     await window.tab("SeparableNet.py").waitFor();
+    await window.editorFocused();
     // The document has the keyboard: the same keys as in the panel, with modifiers.
     await keyboard.press("Control+Alt+X");
     await row.locator("[title^=Rejected]").waitFor();

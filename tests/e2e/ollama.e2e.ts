@@ -42,7 +42,7 @@ describe.skipIf(!model || !python || !executable)("with Ollama", () => {
     // An engine that is idle ends; the next one is started with the new address.
     await expect.poll(() => enginePid(study), { timeout: 60_000 }).not.toBe(before);
     await window.panel.step(1);
-    await (await window.panel.row("_c1_01")).waitFor();
+    await (await window.panel.row("_c1_01")).waitFor({ timeout: 400_000 });
     await (await window.panel.button("Step Cycle")).waitFor({ timeout: 400_000 });
     expect(await window.panel.text()).toContain("e2e-coder:latest (Ollama)");
     const row = await window.panel.row("_c1_01");

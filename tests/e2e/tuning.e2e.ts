@@ -38,7 +38,7 @@ describe.skipIf(!python)("fine-tuning", () => {
       designer: { provider: "ollama", model: "scripted-coder:1b", host: ollama.host, parallel: 1, mode: "full" },
       trainer: { device: "cpu", threads: 1 },
       admission: { accuracy: 0.11, policy: "automatic" },
-      tuner: { base, epochs: 60, learningRate: 0.01, probe: 2, newAccepted: 2, maxTokens: 20_000 },
+      tuner: { base, epochs: 120, learningRate: 0.01, probe: 2, newAccepted: 2, maxTokens: 20_000 },
     });
     const window = await editor.open(work);
     await window.panel.show();

@@ -58,7 +58,7 @@ export class Workbench {
   readonly walkthrough: Walkthrough;
   readonly panel: Panel;
   readonly dashboard: Dashboard;
-  /** What the browser said went wrong, in any frame. */
+  /** What went wrong in the extension's own pages; the workbench has errors of its own, as when a window closes. */
   readonly errors: string[] = [];
 
   private constructor(page: Page) {
@@ -68,7 +68,9 @@ export class Workbench {
     this.walkthrough = new Walkthrough(page);
     this.panel = new Panel(this);
     this.dashboard = new Dashboard(this);
-    page.on("pageerror", (error) => this.errors.push(error.message));
+    page.on("pageerror", ({ stack = "" }) => {
+      if (stack.includes("netwright")) this.errors.push(stack);
+    });
   }
 
   static async open(page: Page, url: string): Promise<Workbench> {
@@ -115,6 +117,11 @@ export class Workbench {
 
   get editor(): Locator {
     return this.page.locator(".editor-group-container.active .monaco-editor").last();
+  }
+
+  /** Waits until the active editor's text has the keyboard: its tab is there before. */
+  async editorFocused(): Promise<void> {
+    await this.page.locator(".editor-group-container.active .monaco-editor.focused").first().waitFor();
   }
 
   get diff(): Locator {
@@ -210,6 +217,12 @@ export class Palette {
     await until(`${command} is enabled`, () => this.has(command));
     await this.#ask(command);
     await this.#row(command).first().click();
+    // What the command asks comes in the same widget: until then, an answer would go to the palette.
+    await until("the palette is left", async () => {
+      if (!(await this.widget.isVisible())) return true;
+      const text = await this.input.inputValue({ timeout: 1000 }).catch(() => ">");
+      return !text.startsWith(">");
+    });
   }
 
   /** As {@link run}, but by keyboard alone. */
@@ -282,8 +295,13 @@ export class Walkthrough {
   async show(title: string): Promise<void> {
     const step = this.#step(title);
     await step.waitFor();
-    // Pressing the open one would close it.
-    if (!(await step.getByRole("button").last().isVisible())) await step.getByText(title).first().click();
+    const button = step.getByRole("button").last();
+    await until(`the step ${title} is open`, async () => {
+      // Pressing the open one would close it.
+      if (!(await button.isVisible())) await step.getByText(title).first().click();
+      await delay(500);
+      return button.isVisible();
+    });
   }
 
   /** Opens the step and presses its button. */
@@ -329,6 +347,12 @@ abstract class WebviewFrame {
   async send(message: unknown): Promise<void> {
     const frame = await this.frame();
     await frame.evaluate((value) => (globalThis as unknown as Kept).keptApi?.postMessage(value), message);
+  }
+
+  /** Gives the page the keyboard, by a command of the workbench. */
+  async focus(command: string): Promise<void> {
+    await this.workbench.palette.enter(command);
+    await until("the page has the keyboard", () => this.hasKeyboard("*"));
   }
 
   /** Presses Tab until an element that fits has the keyboard. */
