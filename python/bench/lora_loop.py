@@ -17,20 +17,23 @@ from typing import Any
 
 import torch
 
-from netwright import tune
 from netwright.child import usable_threads
+from netwright.tuning.examples import Example
+from netwright.tuning.loss import answer_loss
+from netwright.tuning.run import read_run
+from netwright.tuning.tuner import Tuner
 
 
-def bare(model: Any, example: tune.Example) -> None:
+def bare(model: Any, example: Example) -> None:
     tokens = torch.tensor([example.question + example.answer], device=model.device)
     labels = tokens.clone()
     labels[:, : len(example.question)] = -100
     model(input_ids=tokens, labels=labels).loss.backward()
 
 
-def ours(gradient: str) -> Callable[[Any, tune.Example], None]:
-    def step(model: Any, example: tune.Example) -> None:
-        loss = tune.answer_loss(model, [example], gradient)
+def ours(gradient: str) -> Callable[[Any, Example], None]:
+    def step(model: Any, example: Example) -> None:
+        loss = answer_loss(model, [example], gradient)
         (loss / len(example.answer)).backward()  # type: ignore[no-untyped-call]
 
     return step
@@ -39,10 +42,10 @@ def ours(gradient: str) -> Callable[[Any, tune.Example], None]:
 def main() -> None:
     folder = Path(sys.argv[1])
     count, rounds = (int(text) for text in (sys.argv[2:] + ["3", "3"][len(sys.argv) - 2 :])[:2])
-    run, corpus = tune.read_run(folder)
+    run, corpus = read_run(folder)
     here = usable_threads()
     torch.set_num_threads(min(run.threads or here, here))
-    tuner = tune.Tuner(run, Path("/nonexistent"), corpus)
+    tuner = Tuner(run, Path("/nonexistent"), corpus)
     model, examples = tuner._model, tuner._training[:count]
     ways = {"bare PEFT loop": bare, "gradient all": ours("all"), "gradient answer": ours("answer")}
     seconds = dict.fromkeys(ways, 0.0)

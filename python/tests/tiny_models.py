@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netwright.adapter import PROJECTIONS, write_adapter
+from netwright.tuning.adapter import PROJECTIONS, write_adapter
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma3")
 VOCABULARY, HIDDEN, FEED_FORWARD, LAYERS, HEADS, KV_HEADS, HEAD = 260, 64, 96, 2, 4, 2, 16

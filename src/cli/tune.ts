@@ -1,6 +1,7 @@
 import { DeleteGeneration, FineTune, PlanTuning, Run, type RunParameters, UseGeneration } from "../engine/protocol.ts";
 import { UserError } from "../study/ports.ts";
 import type { DesignMode, Generation } from "../study/types.ts";
+import { memorySize } from "../study/units.ts";
 import type { Context } from "./context.ts";
 import { withEngine } from "./engine.ts";
 import { duration, generationLine, printJson, printText, summaryLine, table } from "./output.ts";
@@ -11,14 +12,14 @@ export async function tuneCommand(context: Context, options: { plan?: boolean; r
     if (context.json) return printJson(plan);
     const { accepted, newAccepted, examples, leftOut, base, device, memoryMiB, freeMemoryMiB, seconds, obstacle } =
       plan;
-    const gib = (mib: number) => `${(mib / 1024).toFixed(1)} GiB`;
+    const size = (mib: number) => memorySize(mib * 2 ** 20);
     return printText(
       [
         plan.resumes === null ? "" : `Goes on with generation ${plan.resumes}, which was stopped.`,
         `${accepted} accepted nets, ${newAccepted} of them new: ${examples} examples (${leftOut.repeated} repeated a structure, ${leftOut.tooLong} are too long).`,
         memoryMiB === 0
           ? ""
-          : `LoRA on ${base}, on ${device}: about ${gib(memoryMiB)} of memory, ${gib(freeMemoryMiB)} are free.`,
+          : `LoRA on ${base}, on ${device}: about ${size(memoryMiB)} of memory, ${size(freeMemoryMiB)} are free.`,
         seconds === null ? "" : `About ${duration(seconds)}, going by the run before.`,
         obstacle === null ? "" : obstacle.message,
       ]

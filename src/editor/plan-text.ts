@@ -1,6 +1,7 @@
 /** What a LoRA run will train on and take, in words. Pure. */
-import { plural, quantity, roughDuration } from "../../webview/shared/format.ts";
+import { plural, roughDuration } from "../../webview/shared/format.ts";
 import type { TuningPlan } from "../engine/protocol.ts";
+import { memorySize } from "../study/units.ts";
 
 export function planTitle({ resumes }: TuningPlan): string {
   return resumes === null
@@ -11,7 +12,7 @@ export function planTitle({ resumes }: TuningPlan): string {
 /** One fact a line. */
 export function planText(plan: TuningPlan): string {
   const { accepted, newAccepted, examples, leftOut, base, device, memoryMiB, freeMemoryMiB, seconds, resumes } = plan;
-  const size = (mib: number) => quantity(mib * 2 ** 20, "bytes");
+  const size = (mib: number) => memorySize(mib * 2 ** 20);
   const left = [
     leftOut.repeated > 0 ? `${leftOut.repeated} with the structure of another` : null,
     leftOut.tooLong > 0 ? `${leftOut.tooLong} too long` : null,

@@ -7,6 +7,7 @@ import { structureKey } from "../novelty/structure.ts";
 import { tunerSettings } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
 import type { Generation } from "../study/types.ts";
+import { memorySize } from "../study/units.ts";
 import { chooseDevice } from "../trainer/devices.ts";
 import { corpusOf, type Example, type Lesson } from "../tuner/corpus.ts";
 import { deleteAdapter, planLora, runLora, writeCorpus, writeRun } from "../tuner/lora.ts";
@@ -88,9 +89,9 @@ function memoryObstacle(
   base: string,
   { leastMemoryMiB, freeMemoryMiB }: { leastMemoryMiB: number; freeMemoryMiB: number },
 ) {
-  const gib = (mib: number) => `${(mib / 1024).toFixed(1)} GiB`;
+  const size = (mib: number) => memorySize(mib * 2 ** 20);
   const message =
-    `Tuning ${base} takes at least ${gib(leastMemoryMiB)}; ${gib(freeMemoryMiB)} are free. Close other programs, lower ` +
+    `Tuning ${base} takes at least ${size(leastMemoryMiB)}; ${size(freeMemoryMiB)} are free. Close other programs, lower ` +
     `"tuner.maxTokens", or choose a smaller "designer.model".`;
   return { code: "tuner-memory", message };
 }

@@ -3,6 +3,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeAtomically } from "./atomic.ts";
+import { fileError } from "./file-error.ts";
 import type { RunParameters, RunState, StepParameters } from "./protocol.ts";
 
 const mode = z.enum(["full", "delta"]).nullable();
@@ -26,8 +27,13 @@ export type Mark = z.output<typeof schema>;
 
 const markFile = (stateDir: string) => join(stateDir, "running.json");
 
+/** @throws UserError "disk-full", "file" */
 export function markRunning(stateDir: string, mark: Mark): void {
-  writeAtomically(markFile(stateDir), JSON.stringify(mark));
+  try {
+    writeAtomically(markFile(stateDir), JSON.stringify(mark));
+  } catch (error) {
+    throw fileError(error, `write ${markFile(stateDir)}`);
+  }
 }
 
 export function clearRunning(stateDir: string): void {

@@ -1,4 +1,4 @@
-/** A LoRA run in a Python process of its own: what it would take, and running it. See python/netwright/tune.py. */
+/** A LoRA run in a Python process of its own: what it would take, and running it. See python/netwright/tuning/. */
 import { spawn } from "node:child_process";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -95,12 +95,13 @@ export function writeRun(folder: string, run: LoraRun): Promise<void> {
 }
 
 async function write(folder: string, name: string, text: string): Promise<void> {
+  const partial = join(folder, `${name}.partial`);
   try {
     await mkdir(folder, { recursive: true });
-    const partial = join(folder, `${name}.partial`);
     await writeFile(partial, text, { flush: true });
     await rename(partial, join(folder, name));
   } catch (error) {
+    await rm(partial, { force: true }).catch(() => undefined);
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "ENOSPC" || code === "EDQUOT") {
       throw new UserError(
@@ -163,7 +164,7 @@ function runPython(
 ): Promise<void> {
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
-    const child = spawn(python, ["-s", "-m", "netwright.tune", ...options, folder], {
+    const child = spawn(python, ["-s", "-m", "netwright.tuning", ...options, folder], {
       env: {
         ...process.env,
         PYTHONPATH: packageDir,

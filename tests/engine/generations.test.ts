@@ -193,6 +193,7 @@ withTuner(
         if (event.type === "stage") resolve();
       });
     });
+    await expect(engine.request(rpc.FineTune, { restart: false }, never)).rejects.toThrow(/at work/);
     await engine.request(rpc.Pause, { pausing: true }, never);
     expect(await paused).toMatchObject({ ended: "paused", cycles: [{ cycle: 3 }] });
     await expect(engine.request(rpc.Pause, { pausing: true }, never)).rejects.toThrow(/No run/);

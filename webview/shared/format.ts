@@ -1,4 +1,5 @@
 /** Figures and names as people read them. */
+import { memorySize } from "../../src/study/units.ts";
 
 /** Stands where there is no figure. */
 export const EMPTY = "–";
@@ -26,11 +27,9 @@ export function amount(count: number | null): string {
   return String(count);
 }
 
-/** An amount of `unit`: bytes as MiB. */
-export function quantity(count: number, unit: string): string {
-  if (unit !== "bytes") return `${count.toLocaleString("en")} ${unit}`;
-  return count < 2 ** 30 ? `${(count / 2 ** 20).toFixed(0)} MiB` : `${(count / 2 ** 30).toFixed(1)} GiB`;
-}
+/** An amount of `unit`: bytes as MiB or GiB. */
+export const quantity = (count: number, unit: string): string =>
+  unit === "bytes" ? memorySize(count) : `${count.toLocaleString("en")} ${unit}`;
 
 /** An estimate, no more exact than it is: "less than a minute", "about 3 min", "about 2 h 10 min". */
 export function roughDuration(seconds: number): string {

@@ -28,6 +28,7 @@ import {
   type Token,
 } from "node-llama-cpp";
 import type { Prompt, Reply, Sampling } from "../../study/types.ts";
+import { memorySize } from "../../study/units.ts";
 import { TOP_K, usableSeed } from "../sampling.ts";
 import type { FromChild, LoadOptions, ToChild } from "./messages.ts";
 import { StopFilter } from "./stop.ts";
@@ -345,8 +346,8 @@ function contextBytes(
 }
 
 function memoryMessage(needed?: number, available?: number): string {
-  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-  const figures = needed && available ? ` It takes about ${gib(needed)}; ${gib(available)} are free.` : "";
+  const figures =
+    needed && available ? ` It takes about ${memorySize(needed)}; ${memorySize(available)} are free.` : "";
   return (
     `The model does not fit into memory.${figures} Close other programs, choose a smaller "designer.model", or lower ` +
     `"designer.contextTokens" or "designer.parallel".`

@@ -19,8 +19,14 @@ import torch
 from gguf import GGUFReader
 from tiny_models import save_folder
 
-from netwright import tune
-from netwright.base_model import Load, TuningError, estimate_memory, read_base
+from netwright.tuning import memory
+from netwright.tuning.__main__ import failure
+from netwright.tuning.base_model import Load, TuningError, estimate_memory, read_base
+from netwright.tuning.examples import Example, steps_of
+from netwright.tuning.loss import answer_loss
+from netwright.tuning.memory import load_of
+from netwright.tuning.run import Run, Settings, read_run
+from netwright.tuning.tuner import Tuner, schedule
 
 SETTINGS: dict[str, Any] = {
     "rank": 4,
@@ -72,7 +78,7 @@ def make_run(folder: Path, model: Path, corpus: list[dict[str, Any]], **changes:
 
 def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
     """The run as its parent starts it: events go to a file in the folder."""
-    command = f'exec "$0" -m netwright.tune {" ".join(options)} "$1" 3>"$1/events" 2>"$1/log"'
+    command = f'exec "$0" -m netwright.tuning {" ".join(options)} "$1" 3>"$1/events" 2>"$1/log"'
     return subprocess.Popen(
         ["bash", "-c", command, sys.executable, str(folder)], stdin=subprocess.PIPE
     )
@@ -149,7 +155,7 @@ def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
     kept.mkdir()
     script = """
         tune() {
-            "$python" -m netwright.tune "$disk" 3>"$kept/$1" 2>"$kept/log" || true
+            "$python" -m netwright.tuning "$disk" 3>"$kept/$1" 2>"$kept/log" || true
             ls "$disk" >"$kept/$1.files"
         }
         mount -t tmpfs -o size=32k tmpfs "$disk"
@@ -246,13 +252,13 @@ def test_the_plan_tells_sizes_without_loading_weights(tmp_path: Path, base: Path
     assert 0 < plan["leastMemoryMiB"] <= plan["memoryMiB"] < plan["freeMemoryMiB"]
 
 
-def loaded(tmp_path: Path, base: Path, **settings: Any) -> tune.Tuner:
+def loaded(tmp_path: Path, base: Path, **settings: Any) -> Tuner:
     folder = make_run(tmp_path, base, CORPUS, settings={"dropout": 0, **settings})
-    return tune.Tuner(*reversed_arguments(folder))
+    return Tuner(*reversed_arguments(folder))
 
 
-def reversed_arguments(folder: Path) -> tuple[tune.Run, Path, list[dict[str, Any]]]:
-    run, corpus = tune.read_run(folder)
+def reversed_arguments(folder: Path) -> tuple[Run, Path, list[dict[str, Any]]]:
+    run, corpus = read_run(folder)
     return run, folder, corpus
 
 
@@ -261,9 +267,9 @@ def test_loss_does_not_depend_on_batches_or_on_what_is_differentiated(
 ) -> None:
     tuner = loaded(tmp_path, base)
     examples = tuner._training
-    alone = sum(float(tune.answer_loss(tuner._model, [e], "all")) for e in examples)
-    together = float(tune.answer_loss(tuner._model, examples, "all"))
-    answers = float(tune.answer_loss(tuner._model, examples, "answer"))
+    alone = sum(float(answer_loss(tuner._model, [e], "all")) for e in examples)
+    together = float(answer_loss(tuner._model, examples, "all"))
+    answers = float(answer_loss(tuner._model, examples, "answer"))
     assert together == pytest.approx(alone, rel=1e-4)
     assert answers == pytest.approx(alone, rel=1e-4)
 
@@ -273,7 +279,7 @@ def test_gradients_of_question_and_answer_reach_every_projection(
 ) -> None:
     for gradient in ("all", "answer"):
         tuner = loaded(tmp_path / gradient, base, gradient=gradient)
-        loss = tune.answer_loss(tuner._model, tuner._training[:2], gradient)
+        loss = answer_loss(tuner._model, tuner._training[:2], gradient)
         loss.backward()  # type: ignore[no-untyped-call]
         reached = [n for n, w in tuner._weights.items() if w.grad is not None and w.grad.any()]
         # lora_A has no gradient while lora_B is zero.
@@ -283,7 +289,7 @@ def test_gradients_of_question_and_answer_reach_every_projection(
 def test_too_little_memory_is_an_error_with_a_remedy(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune, "free_memory", lambda _: 1000)
+    monkeypatch.setattr(memory, "free_memory", lambda _: 1000)
     with pytest.raises(TuningError, match="Close other programs") as raised:
         loaded(tmp_path, base)
     assert raised.value.code == "tuner-memory"
@@ -294,25 +300,25 @@ def test_activations_are_computed_again_where_they_do_not_fit(
 ) -> None:
     plenty = loaded(tmp_path / "plenty", base, gradient="all")
     lengths = [(len(e.question), len(e.answer)) for e in plenty._training + plenty._held_out]
-    load = tune.load_of(plenty._run.settings, lengths)
+    load = load_of(plenty._run.settings, lengths)
     estimate = estimate_memory(plenty._run.base, load, 4, on_gpu=False)
     tight = (estimate.needed(True) + estimate.needed(False)) // 2
     if estimate.needed(True) == estimate.needed(False):
         tight = estimate.needed(False)
-    monkeypatch.setattr(tune, "free_memory", lambda _: tight)
+    monkeypatch.setattr(memory, "free_memory", lambda _: tight)
     short = loaded(tmp_path / "short", base, gradient="all")
-    a = float(tune.answer_loss(short._model, short._training, "all"))
-    b = float(tune.answer_loss(plenty._model, plenty._training, "all"))
+    a = float(answer_loss(short._model, short._training, "all"))
+    b = float(answer_loss(plenty._model, plenty._training, "all"))
     assert a == pytest.approx(b, rel=1e-4)
 
 
 def test_every_example_comes_once_an_epoch_with_others_of_its_length() -> None:
-    examples = [tune.Example([0] * (i % 7), [1] * (i % 5 + 1)) for i in range(70)]
-    settings = tune.Settings(**{**SETTINGS, "accumulation": 4})
-    steps = tune.steps_of(0, examples, settings, seed=3)
+    examples = [Example([0] * (i % 7), [1] * (i % 5 + 1)) for i in range(70)]
+    settings = Settings(**{**SETTINGS, "accumulation": 4})
+    steps = steps_of(0, examples, settings, seed=3)
     assert sorted(i for step in steps for i in step) == list(range(70))
-    assert steps != tune.steps_of(1, examples, settings, seed=3)
-    assert steps == tune.steps_of(0, examples, settings, seed=3)
+    assert steps != steps_of(1, examples, settings, seed=3)
+    assert steps == steps_of(0, examples, settings, seed=3)
     spread = [
         max(examples[i].length for i in s) - min(examples[i].length for i in s) for s in steps
     ]
@@ -320,28 +326,28 @@ def test_every_example_comes_once_an_epoch_with_others_of_its_length() -> None:
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
-    rates = [tune.schedule(step, 40) for step in range(40)]
+    rates = [schedule(step, 40) for step in range(40)]
     assert max(rates) == pytest.approx(1)
     assert rates[0] == pytest.approx(0.25)
     assert rates[-1] < 0.05
 
 
 def test_failures_are_told_in_words_with_the_next_step(tmp_path: Path) -> None:
-    code, message = tune.failure(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+    code, message = failure(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
     assert code == "disk-full"
     assert "Free some space" in message
-    assert tune.failure(MemoryError(), tmp_path)[0] == "tuner-memory"
+    assert failure(MemoryError(), tmp_path)[0] == "tuner-memory"
     assert (
-        tune.failure(RuntimeError("DefaultCPUAllocator: can't allocate memory"), tmp_path)[0]
+        failure(RuntimeError("DefaultCPUAllocator: can't allocate memory"), tmp_path)[0]
         == "tuner-memory"
     )
-    assert tune.failure(PermissionError(13, "Permission denied"), tmp_path)[0] == "tuner-files"
-    assert tune.failure(ZeroDivisionError(), tmp_path)[0] == "tuner-failed"
+    assert failure(PermissionError(13, "Permission denied"), tmp_path)[0] == "tuner-files"
+    assert failure(ZeroDivisionError(), tmp_path)[0] == "tuner-failed"
 
 
 def test_four_bit_weights_answer_almost_as_whole_ones(tmp_path: Path, base: Path) -> None:
     pytest.importorskip("bitsandbytes")
-    from netwright.base_model import load_model
+    from netwright.tuning.base_model import load_model
 
     whole = load_model(read_base(base), torch.float32, torch.device("cpu"), four_bit=False)
     packed = load_model(read_base(base), torch.float32, torch.device("cpu"), four_bit=True)

@@ -1,0 +1,130 @@
+"""`python -m netwright.tuning [--plan] FOLDER`: a LoRA run (arXiv 2106.09685) on a model.
+
+FOLDER holds `run.json` (base, settings, device, threads, maxTokens, seed) and `corpus.jsonl` (one
+example a line: messages, prefill, answer, heldOut). The run keeps `checkpoint.pt` there, from which
+it goes on exactly where it was killed, and leaves `adapter.gguf`. Events leave as JSON lines on
+descriptor 3:
+
+    {"type": "plan", "architecture", "memoryMiB", "freeMemoryMiB", "tooLong"}
+    {"type": "progress", "stage", "step", "steps", "points", "tokensPerSecond",
+     "secondsLeft"}
+    {"type": "done", "run"}
+    {"type": "failed", "code", "message"}
+
+`--plan` only says what it would take, without loading PyTorch. The end of the input ends the run.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import sys
+import threading
+from pathlib import Path
+
+from netwright.tuning.base_model import MIB, TuningError, estimate_memory
+from netwright.tuning.events import emit, report
+from netwright.tuning.memory import free_memory, has_four_bits, load_of
+from netwright.tuning.run import read_run
+from netwright.tuning.tuner import Tuner
+
+
+def plan(folder: Path) -> None:
+    """Estimates from the model's header and the corpus' characters."""
+    run, corpus = read_run(folder)
+    # About 3.2 characters of code a token; less is on the safe side.
+    lengths = [
+        (
+            len("".join(m["content"] for m in e["messages"]) + e["prefill"]) // 3 + 32,
+            len(e["answer"]) // 3,
+        )
+        for e in corpus
+    ]
+    fitting = [(q, a) for q, a in lengths if q + a <= run.max_tokens] or [
+        (run.max_tokens, run.max_tokens // 4)
+    ]
+    on_gpu = run.device != "cpu"
+    load = load_of(run.settings, fitting)
+    memory = estimate_memory(run.base, load, 2, on_gpu)
+    least = estimate_memory(run.base, load, 0.55, on_gpu) if on_gpu and has_four_bits() else memory
+    emit(
+        {
+            "type": "plan",
+            "architecture": run.base.architecture,
+            "memoryMiB": math.ceil(memory.needed(checkpointing=False) / MIB),
+            "leastMemoryMiB": math.ceil(least.needed(checkpointing=True) / MIB),
+            "freeMemoryMiB": free_memory(run.device) // MIB,
+            "tooLong": len(lengths) - len(fitting),
+        }
+    )
+
+
+def tune(folder: Path) -> None:
+    run, corpus = read_run(folder)
+    report("loading")
+    import torch
+
+    from netwright.child import usable_threads
+
+    here = usable_threads()
+    torch.set_num_threads(min(run.threads or here, here))
+    tuner = Tuner(run, folder, corpus)
+    tuner.train()
+    report("converting", tuner.progress.step, tuner.progress.step)
+    emit({"type": "done", "run": tuner.account(tuner.write())})
+
+
+def failure(error: BaseException, folder: Path) -> tuple[str, str]:
+    """A failure as its code and its words for people."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, TuningError):
+        return error.code, str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            "disk-full",
+            f"The disk is full: {folder} cannot be written. Free some space; the run then goes on.",
+        )
+    out_of_memory = type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
+    if out_of_memory or "can't allocate memory" in text:
+        return (
+            "tuner-memory",
+            "Tuning ran out of memory. Close other programs, lower "
+            '"tuner.maxTokens" or "tuner.rank", or choose a smaller "designer.model".',
+        )
+    if isinstance(error, OSError):
+        return "tuner-files", f"{error}. Correct that; the run goes on where it was."
+    return "tuner-failed", f"The LoRA run failed: {text}"
+
+
+def end_with_input() -> None:
+    """The parent holds the other end: its death ends this process."""
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main() -> int:
+    *options, name = sys.argv[1:]
+    folder = Path(name)
+    end_with_input()
+    try:
+        if options == ["--plan"]:
+            plan(folder)
+        else:
+            tune(folder)
+    except Exception as error:
+        code, message = failure(error, folder)
+        emit({"type": "failed", "code": code, "message": message})
+        if code == "tuner-failed":
+            raise
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
