@@ -45,6 +45,10 @@ const steps = [
   vitest("Tests in a real editor (vitest)", "editor", "--config=tests/e2e/vitest.config.ts"),
 ];
 
+// Read while the steps below run, so they stand before them.
+const ENTITIES = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&", "#10": "\n" };
+const decoded = (xml) => xml.replaceAll(/&(#10|\w+);/g, (whole, name) => ENTITIES[name] ?? whole);
+
 const total = { passed: 0, failed: 0, skipped: 0 };
 const summary = [];
 /** What failed, a line each: said last, where a log that is cut off still shows it. */
@@ -88,9 +92,6 @@ async function testPython() {
   }
   return readFileSync(answer, "utf8").trim();
 }
-
-const ENTITIES = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&", "#10": "\n" };
-const decoded = (xml) => xml.replaceAll(/&(#10|\w+);/g, (whole, name) => ENTITIES[name] ?? whole);
 
 function readCounts(counts) {
   try {

@@ -17,11 +17,10 @@ from typing import Any
 
 import torch
 
-from netwright.child import usable_threads
 from netwright.tuning.examples import Example
 from netwright.tuning.loss import answer_loss
 from netwright.tuning.run import read_run
-from netwright.tuning.tuner import Tuner
+from netwright.tuning.tuner import Tuner, use_threads
 
 
 def bare(model: Any, example: Example) -> None:
@@ -43,8 +42,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     count, rounds = (int(text) for text in (sys.argv[2:] + ["3", "3"][len(sys.argv) - 2 :])[:2])
     run, corpus = read_run(folder)
-    here = usable_threads()
-    torch.set_num_threads(min(run.threads or here, here))
+    use_threads(run.threads)
     tuner = Tuner(run, Path("/nonexistent"), corpus)
     model, examples = tuner._model, tuner._training[:count]
     ways = {"bare PEFT loop": bare, "gradient all": ours("all"), "gradient answer": ours("answer")}

@@ -8,6 +8,7 @@ import type { EngineClient } from "../../src/engine/client.ts";
 import * as rpc from "../../src/engine/protocol.ts";
 import { openStudy } from "../../src/engine/study.ts";
 import { pythonForTests } from "../support/parts.ts";
+import { processesWith } from "../trainer/fixture.ts";
 import { netReply, type Scripted, scriptedOllama } from "./scripted-ollama.ts";
 import { makeStudy, never, openEngine } from "./study.ts";
 
@@ -212,13 +213,13 @@ withTuner(
     let client = engine;
     for (const stage of ["loading", "training", "converting", "probing"] as const) {
       hold = stage === "probing";
-      const pid = Number(readFileSync(join(dir, ".netwright/engine.pid"), "utf8"));
+      const { pid } = await client.request(rpc.Hello, { protocolVersion: rpc.PROTOCOL_VERSION }, never);
       client.on(rpc.DidHappen, (event) => {
         if (event.type !== "tuning" || event.stage !== stage || (stage === "training" && event.step < 5)) return;
         process.kill(pid, "SIGKILL");
       });
       await expect(client.request(rpc.FineTune, { restart: false }, never)).rejects.toThrow();
-      await expect.poll(() => processesOn(dir), { timeout: 20_000 }).toEqual([]);
+      await expect.poll(() => processesWith(dir), { timeout: 20_000 }).toEqual([]);
       expect(study.store.generation(1).state).toBe(stage === "probing" ? "probing" : "tuning");
       client = await engineOf(dir);
     }
@@ -229,12 +230,6 @@ withTuner(
     expect(study.store.generations()).toHaveLength(1);
   },
 );
-
-/** Processes whose command names the folder. */
-function processesOn(dir: string): string[] {
-  const lines = execFileSync("ps", ["-eo", "pid=,args="], { encoding: "utf8" }).split("\n");
-  return lines.filter((line) => line.includes(dir));
-}
 
 withTuner("an adapter that Ollama refuses ends its generation; the parent goes on", { timeout: 300_000 }, async () => {
   const { engine, server } = await studyWith(newNet);

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from netwright.tuning.base_model import MIB, TuningError, estimate_memory
 from netwright.tuning.events import emit, report
-from netwright.tuning.memory import free_memory, has_four_bits, load_of
+from netwright.tuning.memory import FOUR_BIT, free_memory, has_four_bits, load_of
 from netwright.tuning.run import read_run
-from netwright.tuning.tuner import Tuner
+from netwright.tuning.tuner import Tuner, use_threads
 
 
 def plan(folder: Path) -> None:
@@ -47,7 +47,9 @@ def plan(folder: Path) -> None:
     on_gpu = run.device != "cpu"
     load = load_of(run.settings, fitting)
     memory = estimate_memory(run.base, load, 2, on_gpu)
-    least = estimate_memory(run.base, load, 0.55, on_gpu) if on_gpu and has_four_bits() else memory
+    least = (
+        estimate_memory(run.base, load, FOUR_BIT, on_gpu) if on_gpu and has_four_bits() else memory
+    )
     emit(
         {
             "type": "plan",
@@ -63,12 +65,7 @@ def plan(folder: Path) -> None:
 def tune(folder: Path) -> None:
     run, corpus = read_run(folder)
     report("loading")
-    import torch
-
-    from netwright.child import usable_threads
-
-    here = usable_threads()
-    torch.set_num_threads(min(run.threads or here, here))
+    use_threads(run.threads)
     tuner = Tuner(run, folder, corpus)
     tuner.train()
     report("converting", tuner.progress.step, tuner.progress.step)

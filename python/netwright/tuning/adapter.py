@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from netwright.tuning.files import written_whole
 
 # The projections that a run adapts, by their names in transformers and in a GGUF.
 PROJECTIONS = {
@@ -41,9 +41,8 @@ def write_adapter(
     """
     from gguf import GGUFWriter
 
-    partial = file.with_name(f"{file.name}.partial")
-    writer = GGUFWriter(partial, architecture)
-    try:
+    with written_whole(file) as partial:
+        writer = GGUFWriter(partial, architecture)
         writer.add_string("general.type", "adapter")
         writer.add_string("adapter.type", "lora")
         writer.add_float32("adapter.lora.alpha", float(alpha))
@@ -60,18 +59,7 @@ def write_adapter(
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
-        _flush(writer)
         writer.close()
-        os.replace(partial, file)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def _flush(writer: Any) -> None:
-    for output in writer.fout or ():
-        output.flush()
-        os.fsync(output.fileno())
 
 
 def _reordered(

@@ -143,7 +143,7 @@ class Memory:
 
 
 def estimate_memory(base: Base, load: Load, bytes_per_weight: float, on_gpu: bool) -> Memory:
-    """What tuning takes on its device. 0.55 bytes a weight: 4 bits with scales."""
+    """What tuning takes on its device."""
     embeddings = 2 * base.vocabulary * base.hidden
     weights = int((base.parameters - embeddings // 2) * bytes_per_weight) + embeddings
     # The attention's projections are narrower than the feed-forward's: taken as square.

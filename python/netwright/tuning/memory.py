@@ -10,6 +10,8 @@ from netwright.tuning.run import Run, Settings
 
 # Of a GPU's free memory, what a step may take: the rest is fragments and the allocator's own.
 GPU_SHARE = 0.85
+# Bytes a weight: 4 bits with their scales.
+FOUR_BIT = 0.55
 
 
 def load_of(settings: Settings, lengths: list[tuple[int, int]]) -> Load:
@@ -61,7 +63,7 @@ def fit(run: Run, lengths: list[tuple[int, int]], bytes_per_weight: int) -> Fit:
     free = int(free_memory(run.device) * (GPU_SHARE if on_gpu else 1))
     one = load_of(run.settings, lengths)
     widths: list[float] = (
-        [bytes_per_weight, 0.55] if on_gpu and has_four_bits() else [bytes_per_weight]
+        [bytes_per_weight, FOUR_BIT] if on_gpu and has_four_bits() else [bytes_per_weight]
     )
     # Layers cannot be computed again where the question's keys and values come from outside them.
     ways = [False, True] if run.settings.gradient == "all" else [False]
@@ -77,7 +79,7 @@ def fit(run: Run, lengths: list[tuple[int, int]], bytes_per_weight: int) -> Fit:
                 if estimate_memory(run.base, more, width, on_gpu).needed(checkpointing) > free:
                     break
                 batch *= 2
-            return Fit(width == 0.55, checkpointing, min(batch, run.settings.accumulation))
+            return Fit(width == FOUR_BIT, checkpointing, min(batch, run.settings.accumulation))
     needed = memory.needed(ways[-1])
     where = f"on {run.device}" if on_gpu else "here"
     raise TuningError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from netwright.tuning.base_model import MIB, Base, load_model, load_tokenizer
 from netwright.tuning.events import report
 from netwright.tuning.examples import Example, batches, read_examples, steps_of
+from netwright.tuning.files import written_whole
 from netwright.tuning.loss import answer_loss
 from netwright.tuning.memory import fit
 from netwright.tuning.run import Run
@@ -242,17 +242,8 @@ class Tuner:
             "cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
         }
         torch.save(state, buffer)
-        file = self._folder / "checkpoint.pt"
-        partial = file.with_name("checkpoint.pt.partial")
-        try:
-            with partial.open("wb") as output:
-                output.write(buffer.getbuffer())
-                output.flush()
-                os.fsync(output.fileno())
-            os.replace(partial, file)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        with written_whole(self._folder / "checkpoint.pt") as file:
+            file.write_bytes(buffer.getbuffer())
 
     def _saved(self) -> dict[str, Any] | None:
         """The checkpoint of this very run, if there is one; a damaged one is none."""
@@ -287,6 +278,16 @@ def schedule(step: int, steps: int) -> float:
     """Share of the learning rate at a step: up during the first tenth, then straight down."""
     warm_up = max(1, round(WARM_UP * steps))
     return min((step + 1) / warm_up, (steps - step) / max(1, steps - warm_up))
+
+
+def use_threads(wanted: int | None) -> None:
+    """At most as many threads as there are cores for this process; None: all of them."""
+    import torch
+
+    from netwright.child import usable_threads
+
+    here = usable_threads()
+    torch.set_num_threads(min(wanted or here, here))
 
 
 def peak_resident() -> int:
