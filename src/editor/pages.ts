@@ -74,6 +74,10 @@ export function connectPage(
       post({ type: "snapshot", snapshot: { ...rest, candidates: [...candidates.values()] } });
     }
   };
+  const settings = () => {
+    const candidatesPerCycle = vscode.workspace.getConfiguration("netwright").get<number>("candidatesPerCycle", 8);
+    post({ type: "settings", candidatesPerCycle });
+  };
   /** What is shown is connected to. */
   const show = () => {
     state();
@@ -89,6 +93,7 @@ export function connectPage(
       case "ready":
       case "refresh":
         if (message.type === "refresh") session.retry();
+        if (message.type === "ready") settings();
         show();
         if (message.type === "ready") greet?.();
         break;
@@ -132,6 +137,9 @@ export function connectPage(
     }),
     selection.onDidChange(({ ids, from }) => {
       if (from !== page) post({ type: "select", ids: [...ids] });
+    }),
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration("netwright.candidatesPerCycle")) settings();
     }),
     webview.onDidReceiveMessage((value: unknown) => {
       const message = readFromWebview(value);

@@ -106,7 +106,6 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
         { kind: "several-studies", studies: [{ dir: "/nets/a", name: "A" }] },
         { kind: "untrusted" },
         { kind: "connecting" },
-        { kind: "setup", message: "No Python 3.10 or newer was found." },
         { kind: "failed", code: "study-config", message: "netwright.json has a mistake." },
       ];
       for (const why of states) {
@@ -151,6 +150,21 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
       await keyboard.press("Shift+Tab");
       await keyboard.press("Space");
       expect(await last(view)).toEqual({ type: "step", candidates: 12, mode: "delta" });
+    });
+
+    it("steps as many as the settings say, until the user says otherwise", async () => {
+      const view = await panel();
+      const button = view.page.getByRole("button", { name: "Step Cycle" });
+      for (const candidatesPerCycle of [3, 5]) {
+        await view.say({ type: "settings", candidatesPerCycle });
+        await button.click();
+        expect(await last(view)).toEqual({ type: "step", candidates: candidatesPerCycle, mode: "full" });
+      }
+      await view.page.getByLabel("Candidates in the next cycle").fill("2");
+      await view.page.keyboard.press("Tab");
+      await view.say({ type: "settings", candidatesPerCycle: 7 });
+      await button.click();
+      expect(await last(view)).toEqual({ type: "step", candidates: 2, mode: "full" });
     });
 
     it("moves, selects, accepts, rejects, opens, and reaches the buttons of a row", async () => {
@@ -596,7 +610,6 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
       [{ kind: "no-folder" }, "Open Folder", { type: "command", command: "openFolder" }],
       [{ kind: "no-study" }, "New Study", { type: "command", command: "newStudy" }],
       [{ kind: "untrusted" }, "Manage Workspace Trust", { type: "command", command: "manageTrust" }],
-      [{ kind: "setup", message: "No Python." }, "Check Setup", { type: "command", command: "checkSetup" }],
       [{ kind: "failed", code: "disk-full", message: "The disk is full." }, "Try Again", { type: "refresh" }],
       [
         { kind: "failed", code: "study-config", message: "A mistake." },

@@ -94,6 +94,7 @@ export class Dashboard extends LitElement {
         break;
       case "written":
       case "writing":
+      case "settings":
         break;
     }
   }

@@ -26,6 +26,8 @@ export class Panel extends LitElement {
   /** A new snapshot is on its way: changes until then are of no use. */
   #refreshing = false;
   #view: ViewState = restore(INITIAL_VIEW);
+  /** What the settings say of the next cycle, until the user says otherwise here. */
+  #candidatesPerCycle = 8;
   #selection: Selection = { ...several(this.#view.selected), active: this.#view.active, anchor: this.#view.active };
   #rows: Candidate[] = [];
   #rowsStale = true;
@@ -73,6 +75,9 @@ export class Panel extends LitElement {
       case "select":
         this.#select(several(message.ids), false);
         this.updateComplete.then(() => message.ids[0] !== undefined && this.#grid?.scrollToRow(message.ids[0]));
+        break;
+      case "settings":
+        this.#candidatesPerCycle = message.candidatesPerCycle;
         break;
       case "showGeneration":
         break;
@@ -244,7 +249,7 @@ export class Panel extends LitElement {
         <p class="hint">Cycle ${interrupted} was interrupted. What it has recorded is kept.</p>
       </div>`;
     }
-    const { candidates } = this.#view;
+    const candidates = this.#nextCandidates;
     const mode: DesignMode = this.#view.mode === "study" ? study.mode : this.#view.mode;
     return html`<div class="controls">
       <vscode-button block class="step" title="Design, check, compare and train ${candidates} candidates"
@@ -264,10 +269,14 @@ export class Panel extends LitElement {
     </div>`;
   }
 
+  get #nextCandidates(): number {
+    return this.#view.candidates ?? this.#candidatesPerCycle;
+  }
+
   readonly #onCount = (event: Event): void => {
     const field = event.target as HTMLInputElement;
     const count = Math.round(Number(field.value));
-    const candidates = count >= 1 ? Math.min(count, MOST_CANDIDATES) : this.#view.candidates;
+    const candidates = count >= 1 ? Math.min(count, MOST_CANDIDATES) : this.#nextCandidates;
     field.value = String(candidates);
     this.#remember({ candidates });
   };

@@ -14,8 +14,8 @@ export interface ViewState {
   scrollTop: number;
   /** The candidate whose text is open. */
   watched: number | null;
-  /** Of the next cycle. */
-  candidates: number;
+  /** Of the next cycle; null: as many as the settings say. */
+  candidates: number | null;
   mode: DesignMode | "study";
 }
 
@@ -30,6 +30,6 @@ export const INITIAL_VIEW: ViewState = {
   active: null,
   scrollTop: 0,
   watched: null,
-  candidates: 8,
+  candidates: null,
   mode: "study",
 };

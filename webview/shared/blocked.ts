@@ -38,8 +38,6 @@ function reasonView(why: Blocked): TemplateResult {
         "This workspace is in Restricted Mode. A study runs code that a model wrote, so nothing runs, and nothing is read, until you trust the workspace.",
         html`${command("Manage Workspace Trust", "manageTrust")}`,
       );
-    case "setup":
-      return welcome(why.message, html`${command("Check Setup", "checkSetup")}${command("Show Log", "showLog", true)}`);
     case "failed":
       return html`<div class="welcome">
         ${problem(why.message)}

@@ -30,8 +30,6 @@ export type Blocked =
   | { kind: "untrusted" }
   /** The engine is being started, or reached again. */
   | { kind: "connecting" }
-  /** Something that the engine needs is missing (e.g. Python); `message` names it and the next step. */
-  | { kind: "setup"; message: string }
   /** The study cannot be opened; `code` is that of the `UserError`. */
   | { kind: "failed"; code: string; message: string };
 
@@ -46,7 +44,9 @@ export type ToWebview =
   /** Rows chosen in the other page. */
   | { type: "select"; ids: number[] }
   /** Bring this generation into sight. */
-  | { type: "showGeneration"; generation: number };
+  | { type: "showGeneration"; generation: number }
+  /** What the user's settings say of the next cycle: sent with the first state, and when they change. */
+  | { type: "settings"; candidatesPerCycle: number };
 
 /** What can be asked for candidates. `compare` is with the nearest net by structure, or by text where that is not known. */
 export const CANDIDATE_ACTIONS = ["accept", "reject", "compare", "evaluateAgain", "open"] as const;
