@@ -15,7 +15,7 @@ export function activate(extension: vscode.ExtensionContext): void {
   const studies = new Studies(extension.workspaceState);
   const session = new Session(studies, program("engine"), log);
   const setup = new Setup(studies, program("cli"), log);
-  const selection = new Selection();
+  const selection = new Selection(studies);
   const runs = new Runs(session, extension.workspaceState);
   const files = new CandidateFiles(session);
   const commands: CommandContext = {

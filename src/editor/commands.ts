@@ -1,8 +1,12 @@
 /** The palette's commands: what each does, in one table. */
 import { basename } from "node:path";
 import * as vscode from "vscode";
-import { can } from "../../webview/shared/actions.ts";
-import type { CandidateAction, CandidateContext, PageCommand } from "../../webview/shared/contract.ts";
+import {
+  type CandidateAction,
+  type CandidateContext,
+  type PageCommand,
+  RESTRICTED,
+} from "../../webview/shared/contract.ts";
 import {
   Accept,
   Evaluate,
@@ -20,7 +24,9 @@ import type { Candidate, Generation } from "../study/types.ts";
 import { runEndText } from "./budget.ts";
 import { candidateOf, candidateUri, promptUri, requireStudy } from "./documents.ts";
 import { showError } from "./errors.ts";
+import { type CandidateCommand, fits } from "./keys.ts";
 import type { Dashboard, PageActions, Panel, Selection } from "./pages.ts";
+import { busy, waitFor } from "./progress.ts";
 import { writeReport } from "./report.ts";
 import { askForRun, type Runs } from "./runs.ts";
 import type { Session } from "./session.ts";
@@ -39,37 +45,54 @@ export interface CommandContext {
   log: vscode.LogOutputChannel;
 }
 
-/** What a command gets: nothing from the palette and the keyboard, rows or a generation from a webview, the document from an editor's title. */
-type Target = Pick<CandidateContext, "ids"> | Pick<Generation, "generation"> | vscode.Uri | undefined;
+/**
+ * What a command gets: nothing from the palette, rows or a generation from a webview, the document from an editor's title; a key that
+ * is pressed in an editor means what that shows.
+ */
+type Target =
+  | Pick<CandidateContext, "ids">
+  | Pick<Generation, "generation">
+  | vscode.Uri
+  | { activeDocument: true }
+  | undefined;
+
+/** What neither runs nor reads anything of the workspace: it works where that is not trusted. */
+const HARMLESS = new Set(["openFolder", "manageTrust", "showLog", "focusPanel"]);
 
 export function registerCommands(context: CommandContext): vscode.Disposable {
   const commands = commandTable(context);
   const registered = Object.entries(commands).map(([name, run]) =>
-    vscode.commands.registerCommand(`netwright.${name}`, async (target?: Target) => {
-      try {
-        await context.studies.ready;
-        await run(target);
-      } catch (error) {
-        await showError(error, context.log);
-      }
-    }),
+    vscode.commands.registerCommand(`netwright.${name}`, (target?: Target) =>
+      carryOut(context, () => run(target), HARMLESS.has(name)),
+    ),
   );
   return vscode.Disposable.from(...registered);
 }
 
 /** What the pages ask for: the same commands. */
 export function pageActions(context: CommandContext): PageActions {
-  const run = (work: Promise<unknown>) => void work.catch((error) => showError(error, context.log));
+  const run = (work: () => Promise<unknown>) => void carryOut(context, work);
   const command = (name: string, target?: Target) => void vscode.commands.executeCommand(`netwright.${name}`, target);
   return {
-    step: (candidates, mode) => run(stepCycle(context, { candidates, mode, seed: null, resume: false })),
-    resume: () => run(resumeCycle(context)),
-    stop: () => run(stop(context)),
+    step: (candidates, mode) => run(() => stepCycle(context, { candidates, mode, seed: null, resume: false })),
+    resume: () => run(() => resumeCycle(context)),
+    stop: () => run(() => stop(context)),
     run: (action: CandidateAction, ids) => command(action, { ids }),
     command: (name: PageCommand) => command(name),
     useGeneration: (generation) => command("useGeneration", { generation }),
     deleteGeneration: (generation) => command("deleteGeneration", { generation }),
   };
+}
+
+/** Shows how work failed. A command's `enablement` holds for menus only: links and other extensions run it all the same. */
+async function carryOut(context: CommandContext, work: () => unknown, harmless = false): Promise<void> {
+  try {
+    if (!harmless && !vscode.workspace.isTrusted) throw new UserError("untrusted", RESTRICTED);
+    await context.studies.ready;
+    await work();
+  } catch (error) {
+    await showError(error, context.log);
+  }
 }
 
 function commandTable(context: CommandContext): Record<string, (target?: Target) => Promise<unknown> | unknown> {
@@ -130,7 +153,7 @@ async function shownByPanel<T>(context: CommandContext, work: Promise<T>): Promi
 
 /** Answers when the cycle has ended, also when its engine is killed: the next one resumes the cycle, and this goes on following it. */
 async function follow(session: Session, parameters: StepParameters): Promise<void> {
-  const study = await session.open();
+  const study = await busy("Starting the engine", () => session.open());
   for (let attempt = 1; ; attempt++) {
     try {
       await session.request(Step, attempt === 1 ? parameters : { ...parameters, resume: true });
@@ -185,13 +208,13 @@ async function stop({ session }: CommandContext): Promise<void> {
 }
 
 async function open(context: CommandContext, target: Target): Promise<void> {
-  const candidates = await chosen(context, target, "Open", () => true);
+  const candidates = await chosen(context, target, "open", "Open");
   const study = await context.session.open();
   await openAll(candidates.map((candidate) => candidateUri(study, candidate)));
 }
 
 async function showPrompt(context: CommandContext, target: Target): Promise<void> {
-  const candidates = await chosen(context, target, "Show Prompt and Reply", () => true);
+  const candidates = await chosen(context, target, "showPrompt", "Show Prompt and Reply");
   const study = await context.session.open();
   await openAll(candidates.map((candidate) => promptUri(study, candidate)));
 }
@@ -202,8 +225,9 @@ async function openAll(uris: vscode.Uri[]): Promise<void> {
 }
 
 async function review(context: CommandContext, target: Target, accept: boolean): Promise<void> {
-  const fits = (candidate: Candidate) => can(accept ? "accept" : "reject", candidate);
-  const candidates = await chosen(context, target, accept ? "Accept Candidates" : "Reject Candidates", fits);
+  const candidates = accept
+    ? await chosen(context, target, "accept", "Accept Candidates")
+    : await chosen(context, target, "reject", "Reject Candidates");
   if (candidates.length === 0) return;
   const ids = candidates.map(({ id }) => id);
   await (accept ? context.session.request(Accept, { ids }) : context.session.request(Reject, { ids, reason: null }));
@@ -212,13 +236,9 @@ async function review(context: CommandContext, target: Target, accept: boolean):
 }
 
 async function compareWithNearest(context: CommandContext, target: Target): Promise<void> {
-  const [candidate] = await chosen(context, target, "Compare with Nearest", (c) => can("compare", c), false);
-  if (!candidate) return;
-  const nearest = context.session.model?.candidates.get(nearestOf(candidate) ?? -1);
-  if (!nearest) {
-    vscode.window.showInformationMessage(`${candidate.name} has no nearest net: nothing was seen before it.`);
-    return;
-  }
+  const [candidate] = await chosen(context, target, "compare", "Compare with Nearest", false);
+  const nearest = candidate && context.session.model?.candidates.get(nearestOf(candidate) ?? -1);
+  if (!nearest) return;
   const { structure, text } = candidate.novelty;
   const figures = `structure ${(structure ?? 1).toFixed(2)}, text ${(text ?? 1).toFixed(2)}`;
   const title = `${nearest.name} ↔ ${candidate.name} (novelty: ${figures})`;
@@ -234,7 +254,7 @@ async function compareWithNearest(context: CommandContext, target: Target): Prom
 const nearestOf = (candidate: Candidate) => candidate.nearest.structure ?? candidate.nearest.text;
 
 async function evaluateAgain(context: CommandContext, target: Target): Promise<void> {
-  const candidates = await chosen(context, target, "Evaluate Again", (c) => can("evaluateAgain", c));
+  const candidates = await chosen(context, target, "evaluateAgain", "Evaluate Again");
   if (candidates.length === 0 || !(await context.setup.ensure())) return;
   await vscode.window.withProgress(
     { location: vscode.ProgressLocation.Notification, title: "Evaluating", cancellable: true },
@@ -283,7 +303,7 @@ async function exportDataSet({ session, studies }: CommandContext): Promise<void
   });
   const dir = picked?.[0]?.fsPath;
   if (!dir) return;
-  const { nets } = await session.request(ExportLemur, { dir });
+  const { nets } = await waitFor("Exporting the data set", () => session.request(ExportLemur, { dir }));
   const message = nets === 0 ? "Nothing is accepted yet: accept candidates first." : `Exported ${nets} nets.`;
   const answer = await vscode.window.showInformationMessage(message, ...(nets > 0 ? ["Open in New Window"] : []));
   if (answer) await vscode.commands.executeCommand("vscode.openFolder", vscode.Uri.file(dir), { forceNewWindow: true });
@@ -304,31 +324,47 @@ async function openConfig(studies: Studies): Promise<void> {
   await vscode.window.showTextDocument(vscode.Uri.joinPath(vscode.Uri.file(studies.current), "netwright.json"));
 }
 
+/** Why a command can do nothing with a candidate. */
+const UNFIT: Record<CandidateCommand, string> = {
+  accept: "Only valid nets that are not accepted yet can be accepted.",
+  reject: "Only candidates that have ended, and are not rejected yet, can be rejected.",
+  open: "There is no code to open yet.",
+  compare: "There is no nearest net: nothing was seen before it.",
+  evaluateAgain: "Only nets whose code passed the check can be evaluated again.",
+  showPrompt: "The designer was not asked for it.",
+};
+
 /**
- * The candidates a command is for: the menu's row, the editor's document, the panel's selection, or, from the palette with none of
- * these, those that the user picks among the ones that fit.
+ * The candidates a command is for, as far as it can do anything with them: those it is called with, or the latest of the active editor's
+ * document and the pages' selection, or else those that the user picks.
  */
 async function chosen(
   { session, selection }: CommandContext,
   target: Target,
+  command: CandidateCommand,
   title: string,
-  fits: (candidate: Candidate) => boolean,
   many = true,
 ): Promise<Candidate[]> {
   await session.client();
   const all = session.model?.candidates ?? new Map<number, Candidate>();
-  const of = (ids: readonly number[]) => ids.flatMap((id) => all.get(id) ?? []);
-  if (target && "ids" in target) return of(target.ids);
-  const uri = target instanceof vscode.Uri ? target : vscode.window.activeTextEditor?.document.uri;
-  const document = candidateOf(uri);
-  if (document) {
-    requireStudy(document.study, session);
-    return of([document.id]);
+  const fitting = (ids: readonly number[]) => ids.flatMap((id) => all.get(id) ?? []).filter((c) => fits(command, c));
+  const ofDocument = (uri: vscode.Uri | undefined) => {
+    const document = candidateOf(uri);
+    if (document) requireStudy(document.study, session);
+    return document && [document.id];
+  };
+  const active = vscode.window.activeTextEditor?.document.uri;
+  if (target) {
+    const named = "ids" in target ? target.ids : ofDocument(target instanceof vscode.Uri ? target : active);
+    const candidates = fitting(named ?? []);
+    if (candidates.length === 0) vscode.window.showInformationMessage(`${title}: ${UNFIT[command]}`);
+    return candidates;
   }
-  const selected = of(selection.ids).filter(fits);
-  if (selected.length > 0) return selected;
+  const latest = selection.latest ? selection.ids : (ofDocument(active) ?? selection.ids);
+  const candidates = fitting(latest);
+  if (candidates.length > 0) return candidates;
   const items = [...all.values()]
-    .filter(fits)
+    .filter((candidate) => fits(command, candidate))
     .sort((a, b) => Number(b.proposed) - Number(a.proposed) || b.id - a.id)
     .map((candidate) => ({
       label: candidate.name,

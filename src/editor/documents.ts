@@ -25,6 +25,9 @@ export function candidateOf(uri: vscode.Uri | undefined): { study: string; id: n
   return uri && Number.isInteger(id) ? { study: uri.query, id } : null;
 }
 
+/** The candidate whose code a document shows; null for other documents, such as what the designer was asked. */
+export const codeOf = (uri: vscode.Uri | undefined) => (uri?.path.endsWith(".py") ? candidateOf(uri) : null);
+
 /** Numbers are a study's own: those of another one mean other nets. @throws UserError "other-study". */
 export function requireStudy(study: string, session: Session): void {
   if (session.dir === study) return;

@@ -5,6 +5,7 @@ import { isCancellation, UserError } from "../study/ports.ts";
 
 /** The button that helps with an error code: the one that the panel offers. */
 function fixOf(code: string): { title: string; command: string } {
+  if (code === "untrusted") return { title: "Manage Workspace Trust", command: "netwright.manageTrust" };
   if (code === "busy") return { title: "Stop", command: "netwright.stop" };
   if (code === "other-study") return { title: "Choose Study...", command: "netwright.chooseStudy" };
   if (code === "no-accepted") return { title: "Accept Candidates...", command: "netwright.accept" };

@@ -34,23 +34,57 @@ export interface PageContext {
   log: vscode.LogOutputChannel;
 }
 
-/** The selected candidates, shared by the pages and the palette's commands. */
+/** The selected candidates of the current study, shared by the pages and the palette's commands. */
 export class Selection implements vscode.Disposable {
-  readonly #changed = new vscode.EventEmitter<{ ids: readonly number[]; from: PageName }>();
+  readonly #changed = new vscode.EventEmitter<{ ids: readonly number[]; from: PageName | null }>();
   readonly onDidChange = this.#changed.event;
+  readonly #subscriptions: vscode.Disposable[];
   #ids: readonly number[] = [];
+  #study: string | null;
+  #latest = false;
+
+  constructor(studies: Pick<Studies, "current" | "onDidChange">) {
+    this.#study = studies.current;
+    this.#subscriptions = [
+      this.#changed,
+      studies.onDidChange(() => {
+        const { current } = studies;
+        // Numbers are a study's own: those of another one mean other nets. While none is known yet, there was none before.
+        if (this.#study !== null && current !== this.#study) this.#replace([], null);
+        this.#study = current ?? this.#study;
+      }),
+      vscode.window.onDidChangeActiveTextEditor(() => {
+        this.#latest = false;
+      }),
+      // A click into the editor that was active all the time, while the keyboard was in a page.
+      vscode.window.onDidChangeTextEditorSelection(({ textEditor }) => {
+        if (textEditor === vscode.window.activeTextEditor) this.#latest = false;
+      }),
+    ];
+  }
 
   get ids(): readonly number[] {
     return this.#ids;
   }
 
+  /** The user chose these later than what the active editor shows. */
+  get latest(): boolean {
+    return this.#latest;
+  }
+
   set(ids: readonly number[], from: PageName): void {
+    // A page that is shown again repeats what was selected: nobody chose that now.
+    if (ids.join() !== this.#ids.join()) this.#latest = ids.length > 0;
+    this.#replace(ids, from);
+  }
+
+  #replace(ids: readonly number[], from: PageName | null): void {
     this.#ids = ids;
     this.#changed.fire({ ids, from });
   }
 
   dispose(): void {
-    this.#changed.dispose();
+    for (const subscription of this.#subscriptions) subscription.dispose();
   }
 }
 

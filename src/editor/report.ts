@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import * as vscode from "vscode";
 import { WriteReport } from "../engine/protocol.ts";
+import { waitFor } from "./progress.ts";
 import type { Session } from "./session.ts";
 
 export async function writeReport(session: Session, study: string | null): Promise<void> {
@@ -14,7 +15,7 @@ export async function writeReport(session: Session, study: string | null): Promi
   });
   const dir = picked?.[0]?.fsPath;
   if (!dir) return;
-  const { files } = await session.request(WriteReport, { dir });
+  const { files } = await waitFor("Writing the report", () => session.request(WriteReport, { dir }));
   const open = "Open";
   const names = files.map((file) => basename(file)).join(", ");
   const answer = await vscode.window.showInformationMessage(`Wrote ${names} into ${dir}.`, open);

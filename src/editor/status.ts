@@ -1,9 +1,10 @@
 /** The status bar item: what the engine is doing, one click from the panel; and the context keys that enable commands. */
 import * as vscode from "vscode";
 import { roughDuration } from "../../webview/shared/format.ts";
-import { canFineTune, isSpare } from "../../webview/shared/generations.ts";
 import { runText, TUNING_STAGES, tuningCount } from "../../webview/shared/work.ts";
 import type { Activity } from "../engine/protocol.ts";
+import { codeOf } from "./documents.ts";
+import { contextKeys } from "./keys.ts";
 import type { Runs } from "./runs.ts";
 import type { Session } from "./session.ts";
 
@@ -12,7 +13,7 @@ export class Status implements vscode.Disposable {
   readonly #session: Session;
   readonly #runs: Runs;
   readonly #subscriptions: vscode.Disposable[];
-  #keys = "";
+  #keys: Record<string, boolean> = {};
 
   constructor(session: Session, runs: Runs) {
     this.#session = session;
@@ -24,6 +25,8 @@ export class Status implements vscode.Disposable {
       session.onDidReset(() => this.#update()),
       session.onDidChange(() => this.#update()),
       runs.onDidChange(() => this.#update()),
+      vscode.window.tabGroups.onDidChangeTabs(() => this.#update()),
+      vscode.window.tabGroups.onDidChangeTabGroups(() => this.#update()),
     ];
     this.#update();
   }
@@ -33,21 +36,12 @@ export class Status implements vscode.Disposable {
   }
 
   #update(): void {
-    const model = this.#session.model;
+    const { model, dir } = this.#session;
     const activity = model?.activity ?? null;
-    const running = activity !== null && activity.state !== "idle";
-    const run = activity?.run ?? null;
-    this.#setKeys({
-      "netwright.cycling": run !== null && !run.pausing,
-      "netwright.canContinueRun": run ? run.pausing : this.#runs.paused !== null && !running,
-      // What is not known yet is not ruled out: the command finds out.
-      "netwright.canFineTune": model === null || canFineTune(model.candidates.values(), model.generations),
-      "netwright.canUseGeneration": model === null || model.generations.some((each) => each.current || isSpare(each)),
-      "netwright.canDeleteGeneration": model === null || model.generations.some(isSpare),
-      "netwright.running": running,
-      "netwright.interrupted": activity !== null && activity.interrupted !== null && !running,
-    });
-    if (!activity || !running) {
+    const shown = codeOf(activeResource());
+    const document = shown?.study === dir ? (model?.candidates.get(shown?.id ?? -1) ?? null) : null;
+    this.#setKeys(contextKeys(model, this.#runs.paused !== null, document));
+    if (!activity || activity.state === "idle") {
       this.#item.hide();
       return;
     }
@@ -59,11 +53,18 @@ export class Status implements vscode.Disposable {
 
   /** Set only when they change: each is a message to the window. */
   #setKeys(keys: Record<string, boolean>): void {
-    const text = JSON.stringify(keys);
-    if (text === this.#keys) return;
-    this.#keys = text;
-    for (const [key, value] of Object.entries(keys)) void vscode.commands.executeCommand("setContext", key, value);
+    for (const [key, value] of Object.entries(keys)) {
+      if (this.#keys[key] !== value) void vscode.commands.executeCommand("setContext", key, value);
+    }
+    this.#keys = keys;
   }
+}
+
+/** What the editor's title is about: of two that are compared the right one, whichever has the keyboard. */
+function activeResource(): vscode.Uri | undefined {
+  const input = vscode.window.tabGroups.activeTabGroup.activeTab?.input;
+  if (input instanceof vscode.TabInputTextDiff) return input.modified;
+  return input instanceof vscode.TabInputText ? input.uri : undefined;
 }
 
 function stageText({ state, setup, progress, cycle, tuning }: Activity): string {

@@ -1,6 +1,6 @@
 /** What a page shows while there is no study: why, and the next step. */
 import { html, nothing, type TemplateResult } from "lit";
-import type { Blocked, FromWebview, PageCommand } from "./contract.ts";
+import { type Blocked, type FromWebview, type PageCommand, RESTRICTED } from "./contract.ts";
 import { post } from "./host.ts";
 import { icon, SPIN } from "./icon.ts";
 
@@ -34,10 +34,7 @@ function reasonView(why: Blocked): TemplateResult {
         html`${why.studies.map(({ dir, name }) => studyButton(dir, name))}`,
       );
     case "untrusted":
-      return welcome(
-        "This workspace is in Restricted Mode. A study runs code that a model wrote, so nothing runs, and nothing is read, until you trust the workspace.",
-        html`${command("Manage Workspace Trust", "manageTrust")}`,
-      );
+      return welcome(RESTRICTED, html`${command("Manage Workspace Trust", "manageTrust")}`);
     case "failed":
       return html`<div class="welcome">
         ${problem(why.message)}

@@ -33,6 +33,10 @@ export type Blocked =
   /** The study cannot be opened; `code` is that of the `UserError`. */
   | { kind: "failed"; code: string; message: string };
 
+/** Why nothing happens in a workspace that is not trusted. */
+export const RESTRICTED =
+  "This workspace is in Restricted Mode. A study runs code that a model wrote, so nothing runs, and nothing is read, until you trust the workspace.";
+
 export type ToWebview =
   | { type: "snapshot"; snapshot: Snapshot }
   | ({ type: "changes" } & Changes)
