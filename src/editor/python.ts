@@ -1,5 +1,7 @@
 /** The user's Python, as the Python extension knows it: the base of the environment that Netwright makes for itself. */
-import * as vscode from "vscode";
+import type * as vscode from "vscode";
+
+type Extensions = Pick<typeof vscode.extensions, "getExtension">;
 
 /** What is used of ms-python.vscode-python-envs, whose API is the newer one. */
 interface EnvironmentsApi {
@@ -14,14 +16,13 @@ interface PythonApi {
   };
 }
 
-/** The interpreter of the environments API, else of the older API; null: whatever is on the path. */
-export async function findInterpreter(): Promise<string | null> {
-  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
-  return (await fromEnvironments(folder)) ?? (await fromPython(folder));
+/** The interpreter that is selected for a folder: by the environments API, else by the older API; null: whatever is on the path. */
+export async function findInterpreter(extensions: Extensions, folder: vscode.Uri | undefined): Promise<string | null> {
+  return (await fromEnvironments(extensions, folder)) ?? (await fromPython(extensions, folder));
 }
 
-async function fromEnvironments(folder: vscode.Uri | undefined): Promise<string | null> {
-  const extension = vscode.extensions.getExtension<EnvironmentsApi>("ms-python.vscode-python-envs");
+async function fromEnvironments(extensions: Extensions, folder: vscode.Uri | undefined): Promise<string | null> {
+  const extension = extensions.getExtension<EnvironmentsApi>("ms-python.vscode-python-envs");
   if (!extension) return null;
   try {
     const api = await extension.activate();
@@ -31,8 +32,8 @@ async function fromEnvironments(folder: vscode.Uri | undefined): Promise<string 
   }
 }
 
-async function fromPython(folder: vscode.Uri | undefined): Promise<string | null> {
-  const extension = vscode.extensions.getExtension<PythonApi>("ms-python.python");
+async function fromPython(extensions: Extensions, folder: vscode.Uri | undefined): Promise<string | null> {
+  const extension = extensions.getExtension<PythonApi>("ms-python.python");
   if (!extension) return null;
   try {
     const { environments } = await extension.activate();

@@ -144,7 +144,7 @@ export class Session implements vscode.Disposable {
     this.#dir = dir;
     try {
       const client = await EngineClient.open(
-        { dir, program: this.#program, env: childEnvironment() },
+        { dir, program: this.#program, env: childEnvironment(vscode.workspace) },
         this.#disposed.signal,
       );
       client.on(DidChange, (changes) => void this.#apply(client, changes));

@@ -4,8 +4,10 @@ import { join } from "node:path";
 import * as vscode from "vscode";
 import type { Finding } from "../engine/doctor.ts";
 import type { MissingPart } from "../engine/setup.ts";
+import { UserError } from "../study/ports.ts";
 import { runCommand } from "./child.ts";
 import { childEnvironment } from "./environment.ts";
+import { busy } from "./progress.ts";
 import { findInterpreter } from "./python.ts";
 import type { Studies } from "./studies.ts";
 
@@ -23,9 +25,8 @@ export class Setup {
 
   /** True when everything is there; what is missing is installed first, when the user agrees. */
   async ensure(): Promise<boolean> {
-    const { parts } = await runCommand<{ parts: MissingPart[] }>(
-      ["setup", "--dry-run", ...this.#study()],
-      await this.#options(),
+    const { parts } = await busy("Looking whether everything is there", async () =>
+      runCommand<{ parts: MissingPart[] }>(["setup", "--dry-run", ...this.#study()], await this.#options()),
     );
     if (parts.length === 0) return true;
     const detail = parts.map(({ what, bytes }) => `• ${what}${bytes ? `, ${size(bytes)}` : ""}`).join("\n");
@@ -100,11 +101,13 @@ export class Setup {
 
   /** Asks for a folder and a data set, and makes the study. */
   async newStudy(): Promise<void> {
-    const folder = vscode.workspace.workspaceFolders?.find((f) => f.uri.scheme === "file");
-    if (!folder) {
+    const folders = foldersOnDisk();
+    if (folders.length === 0) {
       await vscode.commands.executeCommand("vscode.openFolder");
       return;
     }
+    const folder = folders.length === 1 ? folders[0] : await chooseFolder();
+    if (!folder) return;
     const name = await vscode.window.showInputBox({
       title: "New Study",
       prompt: `A folder in ${folder.name} for the study; its name is the study's`,
@@ -130,17 +133,28 @@ export class Setup {
     return this.#studies.current ? ["--study", this.#studies.current] : [];
   }
 
-  /** The Python extension's interpreter is the base of an environment that is made now; an engine finds that environment there. */
+  /** The Python extension's interpreter is the base of an environment that is made now, where it fits; an engine finds that environment there. */
   async #options() {
-    const env = childEnvironment();
-    const python = env.NETWRIGHT_PYTHON || (await findInterpreter());
-    const cwd = this.#studies.current ?? vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
+    const env = childEnvironment(vscode.workspace);
+    const { current } = this.#studies;
+    const folder = current ? vscode.Uri.file(current) : foldersOnDisk()[0]?.uri;
+    const python = env.NETWRIGHT_PYTHON ? null : await findInterpreter(vscode.extensions, folder);
     return {
       program: this.#program,
-      env: python ? { ...env, NETWRIGHT_PYTHON: python } : env,
-      ...(cwd ? { cwd } : {}),
+      env: python ? { ...env, NETWRIGHT_PREFERRED_PYTHON: python } : env,
+      ...(folder ? { cwd: folder.fsPath } : {}),
     };
   }
+}
+
+/** A study is a folder of this machine's file system; a workspace may have others besides. */
+const foldersOnDisk = () => (vscode.workspace.workspaceFolders ?? []).filter(({ uri }) => uri.scheme === "file");
+
+async function chooseFolder(): Promise<vscode.WorkspaceFolder | undefined> {
+  const options = { placeHolder: "In which folder will the study be?", ignoreFocusOut: true };
+  const folder = await vscode.window.showWorkspaceFolderPick(options);
+  if (!folder || folder.uri.scheme === "file") return folder;
+  throw new UserError("not-on-disk", `${folder.name} is not on this machine's disk. Choose a folder that is.`);
 }
 
 async function chooseData(): Promise<string | null> {

@@ -100,8 +100,10 @@ async function examineDesigner(config: StudyConfig | null, signal: AbortSignal):
     const choice = await chooseDesigner(wanted, signal);
     const { ollama, embedded } = await listDesigners(wanted.host, netwrightHome(), signal);
     if (choice.provider === "ollama") {
-      if (ollama.error)
-        return { what, state: "missing", found: "no Ollama", remedy: ollama.error.message, fix: "settings" };
+      if (ollama.error) {
+        const remedy = `${ollama.error.message}${proxyNote(ollama.address, process.env)}`;
+        return { what, state: "missing", found: "no Ollama", remedy, fix: "settings" };
+      }
       return ok(what, `${choice.model ?? ollama.suitable}, through Ollama at ${ollama.address}`);
     }
     const model = embedded.find(({ name }) => name === choice.model);
@@ -125,6 +127,14 @@ async function examineDesigner(config: StudyConfig | null, signal: AbortSignal):
     if (!(error instanceof UserError)) throw error;
     return { what, state: "missing", found: wanted.model ?? wanted.provider, remedy: error.message, fix: "settings" };
   }
+}
+
+/** What to do about a server that only a proxy would reach; empty where none is set, or the server is here. */
+export function proxyNote(address: string, environment: NodeJS.ProcessEnv): string {
+  const set = Object.keys(environment).some((name) => /^(https?|all)_proxy$/i.test(name) && environment[name]);
+  const host = URL.canParse(address) ? new URL(address).hostname : "";
+  if (!set || /^(localhost|127\..*|\[::1\]|)$/.test(host)) return "";
+  return " Ollama is reached directly, never through the proxy that is set here: where there is no direct way, make one, such as ssh -L 11434:127.0.0.1:11434 to its machine, and use 127.0.0.1.";
 }
 
 /** Whether the embedded model's program is in this copy: the package for every platform is without it. */

@@ -120,14 +120,17 @@ export async function ensureEnvironment(
 }
 
 /**
- * The first Python >= 3.10 that can make an environment: $NETWRIGHT_PYTHON alone when set, else the usual names on the path.
+ * The first Python >= 3.10 that can make an environment: $NETWRIGHT_PYTHON alone when set, else $NETWRIGHT_PREFERRED_PYTHON, which may
+ * be one that does not fit, and the usual names on the path. $NETWRIGHT_PYTHON_SETTING: what people know the former by, where not by that.
  * `hasInstaller`: uv is there, so that the interpreter needs no pip of its own.
  * @throws UserError "python-missing" or "python-unsuitable"; AbortError.
  */
 export async function findPython(hasInstaller: boolean, signal: AbortSignal): Promise<BasePython> {
   const chosen = process.env.NETWRIGHT_PYTHON;
+  const preferred = process.env.NETWRIGHT_PREFERRED_PYTHON;
+  const setting = process.env.NETWRIGHT_PYTHON_SETTING || "NETWRIGHT_PYTHON";
   const refused: string[] = [];
-  for (const name of chosen ? [chosen] : NAMES) {
+  for (const name of chosen ? [chosen] : [...(preferred ? [preferred] : []), ...NAMES]) {
     const base = await probe(name, signal);
     if (!base) continue;
     const [major, minor] = base.version;
@@ -139,13 +142,13 @@ export async function findPython(hasInstaller: boolean, signal: AbortSignal): Pr
   if (refused.length > 0)
     throw new UserError(
       "python-unsuitable",
-      `No Python here can make an environment: ${[...new Set(refused)].join("; ")}. Install one (Debian, Ubuntu: ${APT}), or name another in NETWRIGHT_PYTHON.`,
+      `No Python here can make an environment: ${[...new Set(refused)].join("; ")}. Install one (Debian, Ubuntu: ${APT}), or name another in ${setting}.`,
     );
   throw new UserError(
     "python-missing",
     chosen
-      ? `NETWRIGHT_PYTHON names ${chosen}, which does not run as Python with the venv module. Correct it, or unset it.`
-      : `Python ${OLDEST.join(".")} or newer was not found. Install it (Debian, Ubuntu: ${APT}), or name one in NETWRIGHT_PYTHON.`,
+      ? `${capital(setting)} names ${chosen}, which does not run as Python with the venv module. Correct it, or unset it.`
+      : `Python ${OLDEST.join(".")} or newer was not found. Install it (Debian, Ubuntu: ${APT}), or name one in ${setting}.`,
   );
 }
 

@@ -69,9 +69,13 @@ export const window = {
   showErrorMessage: message(),
   showInformationMessage: message(),
   setStatusBarMessage: vi.fn(),
+  showTextDocument: vi.fn(),
+  showInputBox: vi.fn(async (): Promise<string | undefined> => undefined),
+  showWorkspaceFolderPick: vi.fn(async (): Promise<WorkspaceFolder | undefined> => undefined),
   showQuickPick: vi.fn(async (_items: Pickable[]): Promise<Pickable | Pickable[] | undefined> => undefined),
-  withProgress: (_: unknown, work: (progress: unknown, token: unknown) => unknown) =>
+  withProgress: vi.fn((_: object, work: (progress: unknown, token: unknown) => unknown) =>
     work({ report: () => undefined }, { onCancellationRequested: cancelling.event }),
+  ),
 };
 
 const cancelling = new EventEmitter<void>();
@@ -89,7 +93,19 @@ export function clickIntoText(): void {
   if (window.activeTextEditor) editorSelection.fire({ textEditor: window.activeTextEditor });
 }
 
-export const workspace = { isTrusted: true };
+export interface WorkspaceFolder {
+  name: string;
+  uri: Uri;
+}
+
+export const workspace = {
+  isTrusted: true,
+  workspaceFolders: undefined as WorkspaceFolder[] | undefined,
+  /** Nothing is set. */
+  getConfiguration: () => ({ get: (_: string, fallback: unknown) => fallback }),
+};
+
+export const extensions = { getExtension: vi.fn((_id: string): unknown => undefined) };
 
 const registered = new Map<string, (target?: unknown) => unknown>();
 export const commands = {

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join, resolve } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   type BasePython,
@@ -231,9 +231,27 @@ describe("findPython", () => {
     await expect(failed).rejects.toThrow(/is Python 3\.9; at least 3\.10 is needed; .* has neither pip nor ensurepip/);
   });
 
-  it("keeps to the one that is named", async () => {
+  it("keeps to the one that is named, and says where it is named", async () => {
     vi.stubEnv("NETWRIGHT_PYTHON", join(home, "nothing"));
-    await expect(findPython(true, never())).rejects.toThrow(/NETWRIGHT_PYTHON names .*nothing/);
+    await expect(findPython(true, never())).rejects.toThrow(/^NETWRIGHT_PYTHON names .*nothing/);
+    vi.stubEnv("NETWRIGHT_PYTHON_SETTING", "the setting netwright.python");
+    await expect(findPython(true, never())).rejects.toThrow(/^The setting netwright\.python names .*nothing/);
+    vi.stubEnv("NETWRIGHT_PYTHON", pretendPython("old", { version: [3, 8] }));
+    await expect(findPython(true, never())).rejects.toThrow(
+      /Python 3\.8.* name another in the setting netwright\.python/,
+    );
+  });
+
+  it("takes the preferred one where it fits, else one on the path", async () => {
+    const usual = pretendPython("python3", { path: "usual" });
+    vi.stubEnv("PATH", dirname(usual));
+    const preferred = [pretendPython("new", { path: "preferred" }), pretendPython("old", { version: [3, 8] })];
+    const found = [];
+    for (const python of [...preferred, join(home, "nothing")]) {
+      vi.stubEnv("NETWRIGHT_PREFERRED_PYTHON", python);
+      found.push((await findPython(true, never())).path);
+    }
+    expect(found).toEqual(["preferred", "usual", "usual"]);
   });
 });
 
