@@ -1,11 +1,20 @@
 /** The connection to the current study's engine, and the copy of its state that views and commands read. */
 import * as vscode from "vscode";
 import type { Blocked } from "../../webview/shared/contract.ts";
-import { applyChanges, fromSnapshot, type Model } from "../../webview/shared/model.ts";
+import type { Model } from "../../webview/shared/model.ts";
 import { EngineClient } from "../engine/client.ts";
-import { type Call, type Changes, DidChange, DidWrite, GetSnapshot, Shutdown } from "../engine/protocol.ts";
+import {
+  type Call,
+  type Changes,
+  DidChange,
+  DidWrite,
+  GetSnapshot,
+  Shutdown,
+  type Snapshot,
+} from "../engine/protocol.ts";
 import { UserError } from "../study/ports.ts";
 import { childEnvironment, ENVIRONMENT_SETTINGS } from "./environment.ts";
+import { Replica } from "./replica.ts";
 import type { Studies } from "./studies.ts";
 
 /** An engine that ends again and again has a reason that the user must see. */
@@ -22,7 +31,7 @@ export class Session implements vscode.Disposable {
   #opening: Promise<EngineClient> | null = null;
   #client: EngineClient | null = null;
   #dir: string | null = null;
-  #model: Model | null = null;
+  #replica: Replica | null = null;
   #failure: Blocked | null = null;
   #lost: number[] = [];
   readonly #disposed = new AbortController();
@@ -57,18 +66,18 @@ export class Session implements vscode.Disposable {
 
   /** The state, when an engine is connected. */
   get model(): Model | null {
-    return this.#model;
+    return this.#replica?.model ?? null;
   }
 
   /** Why there is no state to show. */
   get blocked(): Blocked | null {
     const why = this.#studies.blocked ?? this.#failure;
-    return why ?? (this.#model ? null : { kind: "connecting" });
+    return why ?? (this.#replica ? null : { kind: "connecting" });
   }
 
   /** The study's folder, while its state is there. */
   get dir(): string | null {
-    return this.#model && this.#dir;
+    return this.#replica && this.#dir;
   }
 
   /** Connects to an engine that runs already, without starting one. */
@@ -147,7 +156,9 @@ export class Session implements vscode.Disposable {
         { dir, program: this.#program, env: childEnvironment(vscode.workspace) },
         this.#disposed.signal,
       );
-      client.on(DidChange, (changes) => void this.#apply(client, changes));
+      client.on(DidChange, (changes) => {
+        if (client === this.#client) this.#replica?.take(changes);
+      });
       client.on(DidWrite, (piece) => this.#writes.fire(piece));
       const snapshot = await client.request(GetSnapshot, null);
       if (dir !== this.#studies.current || this.#studies.blocked) {
@@ -156,7 +167,7 @@ export class Session implements vscode.Disposable {
         return this.#open();
       }
       client.onClose(() => void this.#closed(client));
-      this.#model = fromSnapshot(snapshot);
+      this.#replica = this.#replicaOf(client, snapshot);
       this.#client = client;
       this.#failure = null;
       this.#log.info(`Connected to the engine of ${dir}${client.started ? ", started for it" : ""}`);
@@ -170,24 +181,22 @@ export class Session implements vscode.Disposable {
     }
   }
 
-  async #apply(client: EngineClient, changes: Changes): Promise<void> {
-    if (!this.#model || client !== this.#client) return;
-    const applied = applyChanges(this.#model, changes);
-    if (applied === "stale") return;
-    if (applied !== "gap") {
-      this.#changes.fire(changes);
-      return;
-    }
-    this.#model = fromSnapshot(await client.request(GetSnapshot, null));
-    this.#reset.fire();
+  #replicaOf(client: EngineClient, snapshot: Snapshot): Replica {
+    // Once another study was chosen, nothing of this one is told.
+    const current = () => client === this.#client;
+    return new Replica(snapshot, () => client.request(GetSnapshot, null), {
+      changed: (changes) => current() && this.#changes.fire(changes),
+      replaced: () => current() && this.#reset.fire(),
+      failed: (error) => this.#log.warn(String(error)),
+    });
   }
 
   /** The engine ended. One that was killed is started again, and resumes its cycle by itself. */
   async #closed(client: EngineClient): Promise<void> {
     if (client !== this.#client) return;
-    const wasRunning = this.#model?.activity.state !== "idle";
+    const wasRunning = this.model?.activity.state !== "idle";
     this.#client = null;
-    this.#model = null;
+    this.#replica = null;
     this.#log.info("The engine ended");
     const now = Date.now();
     this.#lost = [...this.#lost.filter((at) => now - at < RECONNECT_WINDOW_MILLISECONDS), now];
@@ -205,7 +214,7 @@ export class Session implements vscode.Disposable {
   /** An engine keeps the environment it was started with. One that is at work keeps it until it ends. */
   async #restart(): Promise<void> {
     const client = this.#client;
-    if (client && this.#model?.activity.state === "idle") {
+    if (client && this.model?.activity.state === "idle") {
       await client.request(Shutdown, { force: false }).catch((error) => this.#log.warn(String(error)));
     }
     this.retry();
@@ -214,7 +223,7 @@ export class Session implements vscode.Disposable {
   #drop(): void {
     const client = this.#client;
     this.#client = null;
-    this.#model = null;
+    this.#replica = null;
     this.#failure = null;
     this.#dir = null;
     client?.close();
