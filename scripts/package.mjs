@@ -53,6 +53,8 @@ mkdirSync(staged);
 for (const file of ["package.json", "README.md", "CHANGELOG.md", "LICENSE", ".vscodeignore", "media", "python"]) {
   if (existsSync(join(root, file))) cpSync(join(root, file), join(staged, file), { recursive: true, filter: isSource });
 }
+const readme = join(staged, "README.md");
+writeFileSync(readme, withoutFiles(readFileSync(readme, "utf8")));
 const built = await buildAll({ minify: true, outdir: join(staged, "dist") });
 const bundled = Object.values(built).flatMap(({ inputs }) => Object.keys(inputs));
 const llama = await traceLlama();
@@ -62,6 +64,17 @@ for (const target of asked.length > 0 ? asked : Object.keys(TARGETS)) await pack
 /** Caches of Python tools hold thousands of files that the allow-list would drop anyway. */
 function isSource(path) {
   return !/^(__pycache__|\..*_cache|tests|bench)$/.test(basename(path));
+}
+
+/**
+ * The page that shows an extension's README loads nothing from the package, and its links lead to the web alone: pictures of the
+ * repository are left out, and links into it become their text.
+ */
+function withoutFiles(markdown) {
+  return markdown
+    .replaceAll(/(:?)\n\n!\[[^\]]*\]\((?!https:)[^)]*\)/g, (_, colon) => (colon ? "." : ""))
+    .replaceAll(/ \(\[picture\]\((?!https:)[^)]*\)\)/g, "")
+    .replaceAll(/\[([^\]]*)\]\((?!https?:|#)[^)]*\)/g, "$1");
 }
 
 async function packageFor(target, prebuilt) {
@@ -76,7 +89,7 @@ async function packageFor(target, prebuilt) {
   writeFileSync(join(staged, "THIRD-PARTY-NOTICES.txt"), notices([...packages].sort()));
   const file = join(values.to, `${name}-${version}${target === "universal" ? "" : `-${target}`}.vsix`);
   const vsce = join(modules, "@vscode", "vsce", "vsce");
-  // The images of README.md are in the repository, which is not public: links stay as they are.
+  // The repository is not public: there is nothing to rewrite links to.
   const options = ["--no-dependencies", "--allow-missing-repository", "--no-rewrite-relative-links", "--out", file];
   if (target !== "universal") options.push("--target", target);
   await must(modernNode(), [vsce, "package", ...options], { cwd: staged, stdout: process.stderr.fd });

@@ -61,6 +61,15 @@ describe("the packed extension", () => {
     );
   });
 
+  it("has a README whose pictures and links all lead somewhere", () => {
+    const readme = readFileSync(join(packed, "readme.md"), "utf8");
+    const source = readFileSync(join(root, "README.md"), "utf8");
+    expect(readme.match(/^#+ .*$/gm)).toEqual(source.match(/^#+ .*$/gm));
+    const targets = (text: string) => [...text.matchAll(/\]\(([^)]*)\)/g)].map(([, target]) => target as string);
+    expect(targets(readme)).toEqual(targets(source).filter((target) => target.startsWith("https:")));
+    expect(readme).not.toMatch(/!\[|:\n\n\n/);
+  });
+
   it("says that the embedded model cannot run where its program is not packed, and what to do", () => {
     // Nothing listens there, and nothing is installed.
     const env = { ...process.env, OLLAMA_HOST: "127.0.0.1:9", NETWRIGHT_HOME: join(folder, "home") };
