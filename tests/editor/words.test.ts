@@ -1,8 +1,11 @@
-/** What the editor's dialogs say of a LoRA run and of a run of cycles. */
+/** What the editor's dialogs say of a LoRA run and of a run of cycles, and what the walkthrough shows. */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { amountProblem, budgetLeft, budgetOf, cyclesOf, readAmount, runEndText } from "../../src/editor/budget.ts";
 import { planText, planTitle } from "../../src/editor/plan-text.ts";
 import type { RunState, TuningPlan } from "../../src/engine/protocol.ts";
+import { parseStudyConfig } from "../../src/study/config.ts";
 import type { CycleSummary } from "../../src/study/types.ts";
 import { GENERATIONS, generationsSnapshot } from "../fixtures/snapshots.ts";
 
@@ -115,4 +118,11 @@ describe("a budget", () => {
     );
     expect(runEndText({ cycles: cycles.slice(0, 1), generations: [], ended: "budget" })).toMatch(/^1 cycle: 10 candid/);
   });
+});
+
+it("the walkthrough shows a study that is one", () => {
+  const page = readFileSync(resolve(import.meta.dirname, "../../media/walkthrough/study.md"), "utf8");
+  const [, json = ""] = /```json\n(.*?)```/s.exec(page) ?? [];
+  const { name, data, protocol, limits, admission } = parseStudyConfig(json, "study.md");
+  expect({ name, data, protocol, limits, admission }).toMatchObject(JSON.parse(json));
 });
