@@ -82,6 +82,7 @@ describe("in a workspace that is not trusted", () => {
     actions.stop();
     actions.run("accept", [first.id]);
     await vi.waitFor(() => expect(editor.window.showErrorMessage).toHaveBeenCalledTimes(4));
+    for (const [text] of editor.window.showErrorMessage.mock.calls) expect(text).toContain("Restricted Mode");
   });
 });
 
