@@ -16,7 +16,7 @@ import {
 } from "./ollama.ts";
 import type { OnProgress } from "./progress.ts";
 
-export { createFromGguf, createWithAdapter, deleteOllama, hasModel, pullModel } from "./ollama.ts";
+export { createFromGguf, createWithAdapter, deleteOllama, hasModel, pullModel, unloadOllama } from "./ollama.ts";
 export type { OnProgress, Progress } from "./progress.ts";
 
 export interface DesignerConfig {

@@ -285,7 +285,13 @@ export async function createFromGguf(
   await create(address, { model: name, files: { [basename(file)]: digest }, ...model }, onProgress, signal);
 }
 
-/** Makes a model of another and a LoRA adapter in GGUF. Errors as createFromGguf. */
+/** What a server says of itself where it says nothing of the adapter. */
+const HICCUP = /no space|quota|busy|overload|memory|input\/output|too many open|permission denied|deadline|timeout/i;
+
+/**
+ * Makes a model of another, which keeps its template and parameters, and a LoRA adapter in GGUF.
+ * @throws UserError as createFromGguf; "ollama-model-missing", "adapter-refused" when the server cannot use the adapter.
+ */
 export async function createWithAdapter(
   host: string | null,
   name: string,
@@ -295,8 +301,28 @@ export async function createWithAdapter(
   signal: AbortSignal,
 ): Promise<void> {
   const address = ollamaAddress(host);
+  // A server would look for it on the network.
+  if (!hasModel(await listOllama(host, signal), from)) throw missing(address, from);
   const digest = await uploadBlob(address, adapter, onProgress, signal);
-  await create(address, { model: name, from, adapters: { [basename(adapter)]: digest } }, onProgress, signal);
+  try {
+    await create(address, { model: name, from, adapters: { [basename(adapter)]: digest } }, onProgress, signal);
+  } catch (error) {
+    throw refusal(error, address);
+  }
+}
+
+/** An adapter's refusal as such; any other failure as it is. */
+function refusal(error: unknown, address: string): unknown {
+  if (!(error instanceof UserError) || error.code !== "ollama-error") return error;
+  const { cause } = error;
+  if (cause instanceof ServerError && (cause.status === 503 || cause.status === 429)) return error;
+  const said = cause instanceof Error ? cause.message : "";
+  if (HICCUP.test(said)) return error;
+  return new UserError(
+    "adapter-refused",
+    `Ollama at ${address} refuses the adapter: ${said}. Its own log tells more. A newer Ollama may take it.`,
+    { cause },
+  );
 }
 
 interface CreateBody {

@@ -5,11 +5,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { listDesigners, openDesigner } from "../../src/designer/index.ts";
 import {
   CHATML_TEMPLATE,
   createFromGguf,
+  createWithAdapter,
   listOllama,
   ollamaAddress,
   openOllama,
@@ -287,6 +289,28 @@ describe("what a server may answer", () => {
     close?.();
     const failing = await serve((_q, r) => r.end(line({ error: "pull model manifest: file does not exist" })));
     expect(await codeOf(pullModel(failing, "absent", quiet, never))).toBe("ollama-error");
+  });
+
+  it.each([
+    ["what it says of the adapter", 200, "unsupported architecture", "adapter-refused"],
+    ["the same before anything else", 400, "invalid file magic", "adapter-refused"],
+    ["a full disk", 200, "write /blobs/sha256-1: no space left on device", "ollama-error"],
+    ["too many at once", 503, "the server cannot take more now", "ollama-error"],
+    ["a lack of memory", 500, "model requires more system memory than is available", "ollama-error"],
+  ])("of an adapter tells %s", async (_name, status, error, code) => {
+    const host = await serve((request, response) => {
+      if (request.url === "/api/create") response.writeHead(status).end(line({ error }));
+      else response.end();
+    });
+    const file = fileURLToPath(import.meta.url);
+    expect(await codeOf(createWithAdapter(host, "study:g1", "coder:1b", file, quiet, never))).toBe(code);
+  });
+
+  it("makes nothing of a model that is not there: the server would look for it on the network", async () => {
+    const host = await serve(() => expect.unreachable());
+    expect(await codeOf(createWithAdapter(host, "study:g1", "absent", "/nowhere", quiet, never))).toBe(
+      "ollama-model-missing",
+    );
   });
 
   it("doctor's list says what is there and what is not", async () => {
