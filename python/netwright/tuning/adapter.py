@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -25,6 +26,16 @@ PROJECTIONS = {
 _NAME = re.compile(r"\.layers\.(\d+)\.\w+\.(\w+)\.lora_([AB])\.(?:\w+\.)?weight$")
 
 
+class _Whole(np.ndarray[Any, Any]):
+    """A tensor that a file has whole or not at all.
+
+    numpy's own tofile tells a full disk without its number, or, of a small tensor, not at all.
+    """
+
+    def tofile(self, file: IO[bytes]) -> None:  # type: ignore[override]
+        file.write(self.tobytes())
+
+
 def write_adapter(
     file: Path,
     weights: Mapping[str, Tensor],
@@ -43,23 +54,25 @@ def write_adapter(
 
     with written_whole(file) as partial:
         writer = GGUFWriter(partial, architecture)
-        writer.add_string("general.type", "adapter")
-        writer.add_string("adapter.type", "lora")
-        writer.add_float32("adapter.lora.alpha", float(alpha))
-        for name, tensor in weights.items():
-            match = _NAME.search(name)
-            if match is None:
-                raise KeyError(f"{name} is no projection of a LoRA adapter")
-            layer, projection, factor = match.groups()
-            values = _reordered(tensor, architecture, projection, factor, heads)
-            writer.add_tensor(
-                f"blk.{layer}.{PROJECTIONS[projection]}.weight.lora_{factor.lower()}",
-                np.ascontiguousarray(values.to(torch.float16).cpu().numpy()),
-            )
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        try:
+            writer.add_string("general.type", "adapter")
+            writer.add_string("adapter.type", "lora")
+            writer.add_float32("adapter.lora.alpha", float(alpha))
+            for name, tensor in weights.items():
+                match = _NAME.search(name)
+                if match is None:
+                    raise KeyError(f"{name} is no projection of a LoRA adapter")
+                layer, projection, factor = match.groups()
+                values = _reordered(tensor, architecture, projection, factor, heads)
+                writer.add_tensor(
+                    f"blk.{layer}.{PROJECTIONS[projection]}.weight.lora_{factor.lower()}",
+                    values.to(torch.float16).cpu().numpy().view(_Whole),
+                )
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+        finally:
+            writer.close()
 
 
 def _reordered(
