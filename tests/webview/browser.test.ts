@@ -134,6 +134,16 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
     });
   });
 
+  it("in high contrast no button is filled", async () => {
+    const view = await open("panel", { theme: "contrast" });
+    await view.say({ type: "snapshot", snapshot: fixtures.errorSnapshot() });
+    const fills = (await view.page.evaluate(
+      "[...document.querySelectorAll('vscode-button')].map((each) => getComputedStyle(each.shadowRoot.querySelector('.base')).backgroundColor)",
+    )) as string[];
+    expect(fills.length).toBeGreaterThan(2);
+    expect(new Set(fills).size).toBe(1);
+  });
+
   describe("the panel by keyboard alone", () => {
     it("steps a cycle with the number and the form that were set", async () => {
       const view = await panel();
@@ -302,10 +312,14 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
         .nth(5)
         .click({ modifiers: ["ControlOrMeta"] });
       await view.settle();
-      const context = async (selector: string) =>
-        JSON.parse(
-          (await view.page.locator(selector).getAttribute("data-vscode-context")) ?? "null",
-        ) as CandidateContext;
+      // As VS Code reads it: what an element says, over what those around it say.
+      const context = (selector: string) =>
+        view.page.evaluate(`{
+          let context = {};
+          for (let each = document.querySelector("${selector}"); each; each = each.parentElement)
+            context = { ...JSON.parse(each.dataset.vscodeContext ?? "{}"), ...context };
+          context;
+        }`) as Promise<CandidateContext>;
       expect(await context("#row-41")).toMatchObject({ webviewSection: "candidate", ids: [41, 39], single: false });
       expect(await context("#row-44")).toMatchObject({ ids: [44], single: true, canAccept: false, canReject: true });
       // The menu key asks on the grid.
@@ -313,6 +327,31 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
       await rows(view).nth(0).click({ button: "right" });
       await view.settle();
       expect(await last(view)).toEqual({ type: "select", ids: [44] });
+    });
+
+    it("says once what is selected, however many rows are", async () => {
+      const view = await panel(fixtures.largeSnapshot());
+      await rows(view).nth(3).click();
+      await view.page.keyboard.press("ControlOrMeta+A");
+      await view.settle();
+      expect(await selectedCount(view)).toBeGreaterThan(10);
+      const said = (await view.page.evaluate(
+        "[...document.querySelectorAll('[data-vscode-context]')].map((each) => JSON.parse(each.dataset.vscodeContext).ids.length)",
+      )) as number[];
+      // Around the rows, and on the grid for the menu key.
+      expect(said).toEqual([10_004, 10_004]);
+      await view.page.keyboard.press("x");
+      expect(((await last(view)) as { ids: number[] }).ids.length).toBeGreaterThan(8000);
+    });
+
+    it("has a word of its own for a net that was seen before and not trained", async () => {
+      const snapshot = fixtures.idleSnapshot();
+      const known = snapshot.candidates.findLast(({ outcome }) => outcome === "valid") as Candidate;
+      known.accuracy = { validation: null, test: null };
+      const view = await panel(snapshot);
+      const cell = view.page.locator(`#row-${known.id} .outcome`);
+      expect(await cell.textContent()).toMatch(/^\s*Known\s*$/);
+      expect(await cell.getAttribute("title")).toContain("not trained again");
     });
 
     it("offers a row's actions where it is pointed at, and those for many in the summary", async () => {
@@ -606,6 +645,39 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
       await view.expectPosted({ type: "watch", id: null });
     });
 
+    it("another study begins with nothing selected and nothing filtered", async () => {
+      const view = await panel();
+      await view.page.getByLabel("Search candidates").fill("c4_0");
+      await rows(view).nth(2).click();
+      const { study, ...rest } = fixtures.idleSnapshot();
+      const other = { ...rest, study: { ...study, dir: "/home/ada/others" } };
+      // Also where the page sees nothing of either for a while.
+      await view.say({ type: "blocked", why: { kind: "connecting" } });
+      await view.say({ type: "snapshot", snapshot: other });
+      expect(await selectedCount(view)).toBe(0);
+      expect(await activeRow(view)).toBe(null);
+      expect(await view.page.locator(".count").last().textContent()).toBe("44 candidates");
+    });
+
+    it("tells the extension what is selected when it comes back, unless that was in another study", async () => {
+      const snapshot = fixtures.idleSnapshot();
+      const view = await panel(snapshot);
+      await rows(view).nth(2).click();
+      await view.reload();
+      expect(await view.posted()).toEqual([{ type: "ready" }]);
+      await view.say({ type: "snapshot", snapshot });
+      expect(await last(view)).toEqual({ type: "select", ids: [42] });
+      await view.forget();
+      await view.say({ type: "snapshot", snapshot });
+      expect(await view.posted()).toEqual([]);
+      await view.reload();
+      await view.say({
+        type: "snapshot",
+        snapshot: { ...snapshot, study: { ...snapshot.study, dir: "/home/ada/others" } },
+      });
+      expect(await view.posted()).toEqual([{ type: "ready" }]);
+    });
+
     it.each<[Blocked, string, FromWebview]>([
       [{ kind: "no-folder" }, "Open Folder", { type: "command", command: "openFolder" }],
       [{ kind: "no-study" }, "New Study", { type: "command", command: "newStudy" }],
@@ -673,7 +745,7 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
     it("leaves the paper's figures out on demand, and remembers that", async () => {
       const view = await dashboard();
       const legend = view.page.locator("netwright-line-chart .legend", { hasText: "arXiv 2601.02997" });
-      expect(await legend.count()).toBe(2);
+      expect(await legend.count()).toBe(3);
       await view.page.locator(".reference").click();
       await view.settle();
       expect(await legend.count()).toBe(0);
@@ -685,12 +757,44 @@ describe.skipIf(!executablePath)("webviews in a browser", () => {
     it("states the published figures and no others", async () => {
       const view = await dashboard();
       await view.page.getByRole("button", { name: "First-epoch accuracy as a table" }).click();
-      const reference = await view.page
-        .locator("section", { hasText: "First-epoch accuracy" })
-        .first()
-        .locator("td:nth-child(4)")
-        .allTextContents();
-      expect(reference).toEqual(["28.1 %", "–", "–", "–", "51.0 %"]);
+      const reference = (card: string, column: number) =>
+        view.page.locator("section", { hasText: card }).first().locator(`td:nth-child(${column})`).allTextContents();
+      expect(await reference("First-epoch accuracy", 4)).toEqual(["28.1 %", "–", "–", "–", "51.0 %"]);
+      await view.page.getByRole("button", { name: "Valid nets at or above 40 % as a table" }).click();
+      expect(await reference("Valid nets at or above 40 %", 3)).toEqual(["2.0 %", "–", "–", "–", "96.8 %"]);
+      // Of no other accuracy does the paper state a share.
+      const snapshot = fixtures.idleSnapshot();
+      await view.say({ type: "snapshot", snapshot: { ...snapshot, study: { ...snapshot.study, threshold: 0.5 } } });
+      expect(await reference("Valid nets at or above 50 %", 3)).toEqual([]);
+    });
+
+    it("draws the lines of a family from label to label, and none behind another", async () => {
+      const view = await dashboard();
+      await view.page.locator(".family").scrollIntoViewIfNeeded();
+      const crossed = await view.page.evaluate(`{
+        const labels = [...document.querySelectorAll(".family .hit")].map((hit) => hit.getBBox());
+        const inside = ({ x, y }, box) =>
+          x > box.x + 1 && x < box.x + box.width - 1 && y > box.y + 1 && y < box.y + box.height - 1;
+        const links = [...document.querySelectorAll(".family path.link")];
+        const crossed = links.filter((link) => {
+          const length = link.getTotalLength();
+          for (let at = 0; at <= length; at++)
+            if (labels.some((box) => inside(link.getPointAtLength(at), box))) return true;
+          return false;
+        });
+        [links.length > 3, crossed.length];
+      }`);
+      expect(crossed).toEqual([true, 0]);
+    });
+
+    it("of a net without a figure says why", async () => {
+      const snapshot = fixtures.idleSnapshot();
+      const parents = new Set(snapshot.candidates.map(({ parent }) => parent));
+      const known = snapshot.candidates.find(({ id, outcome }) => outcome === "valid" && parents.has(id)) as Candidate;
+      known.accuracy = { validation: null, test: null };
+      const view = await dashboard(snapshot);
+      const label = view.page.locator(".node", { hasText: `${known.name}: ` });
+      expect(await label.locator(".quiet").textContent()).toMatch(/^known/);
     });
 
     it("draws anew in the colours of another theme", async () => {

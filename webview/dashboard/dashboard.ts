@@ -10,7 +10,7 @@ import { decimal, EMPTY, percent, plural } from "../shared/format.ts";
 import { generationName } from "../shared/generations.ts";
 import { onMessage, post, restore, save } from "../shared/host.ts";
 import { applyChanges, fromSnapshot, type Model } from "../shared/model.ts";
-import { OUTCOME_MARKS, reviewMark } from "../shared/outcomes.ts";
+import { OUTCOME_MARKS, outcomeMark, reviewMark } from "../shared/outcomes.ts";
 import { card } from "./card.ts";
 import { familyTree } from "./family.ts";
 import { familyView } from "./family-view.ts";
@@ -20,6 +20,8 @@ import type { LineChartInput, Series } from "./line-chart.ts";
 import { outcomeBars } from "./outcome-bars.ts";
 
 interface ViewState {
+  /** The folder of the study whose nets and generations are chosen; empty: none yet. */
+  study: string;
   /** Cards shown as tables. */
   tables: string[];
   reference: boolean;
@@ -32,6 +34,7 @@ interface ViewState {
 }
 
 const INITIAL_VIEW: ViewState = {
+  study: "",
   tables: [],
   reference: true,
   measure: "structure",
@@ -73,6 +76,7 @@ export class Dashboard extends LitElement {
         this.#blocked = null;
         this.#refreshing = false;
         this.#model = fromSnapshot(message.snapshot);
+        this.#lookAt(message.snapshot.study.dir);
         this.requestUpdate();
         break;
       case "changes":
@@ -97,6 +101,13 @@ export class Dashboard extends LitElement {
       case "settings":
         break;
     }
+  }
+
+  /** What was chosen in another study means something else here. */
+  #lookAt(study: string): void {
+    if (this.#view.study === study) return;
+    const { selected, generation, scrollTop } = INITIAL_VIEW;
+    this.#remember(this.#view.study === "" ? { study } : { study, selected, generation, scrollTop });
   }
 
   #change(message: Extract<ToWebview, { type: "changes" }>): void {
@@ -204,26 +215,13 @@ export class Dashboard extends LitElement {
 
   #accuracyCard(figures: CycleFigures[]): TemplateResult {
     const { first, last } = PUBLISHED.meanAccuracy;
-    const own = figures.map(({ cycle }) => cycle);
     const { reference } = this.#view;
-    // The paper's two points need a place on the axis, and nothing between them.
-    const cycles = reference ? [...new Set([...own, first.cycle, last.cycle])].sort((a, b) => a - b) : own;
-    const at = (value: (each: CycleFigures) => number | null) => {
-      const byCycle = new Map(figures.map((each) => [each.cycle, value(each)]));
-      return cycles.map((cycle) => byCycle.get(cycle) ?? null);
-    };
-    const paper: Series = {
-      label: `${PUBLISHED.label}: mean, first and last cycle`,
-      values: cycles.map((cycle) => (cycle === first.cycle ? first.value : cycle === last.cycle ? last.value : null)),
-      color: "descriptionForeground",
-      dash: [3, 4],
-      shape: "triangle",
-    };
+    const { places, at, until, paper } = beside(figures, reference, "mean", first.value, last.value);
     return this.#lineCard(
       "accuracy",
       "First-epoch accuracy",
       {
-        places: cycles,
+        places,
         series: [
           { label: "Mean", values: at((each) => each.meanAccuracy), color: "charts-blue", dash: [], shape: "circle" },
           {
@@ -233,10 +231,9 @@ export class Dashboard extends LitElement {
             dash: [8, 3],
             shape: "square",
           },
-          ...(reference ? [paper] : []),
+          ...paper,
         ],
-        // The study's own cycles take half of the width at least; the paper's line goes on beyond.
-        until: Math.min(cycles.at(-1) ?? 1, Math.max(8, 2 * (own.at(-1) ?? 1))),
+        until,
         top: topOf(
           figures.map(({ bestAccuracy }) => bestAccuracy ?? 0),
           reference ? last.value : 0,
@@ -281,22 +278,26 @@ export class Dashboard extends LitElement {
   }
 
   #thresholdCard(figures: CycleFigures[], threshold: number): TemplateResult {
-    const cycles = figures.map(({ cycle }) => cycle);
+    const { first, last } = PUBLISHED.atLeastForty;
+    // The paper states the share at one accuracy alone.
+    const reference = this.#view.reference && threshold === 0.4;
+    const { places, at, until, paper } = beside(figures, reference, "share", first, last);
     return this.#lineCard(
       "threshold",
       `Valid nets at or above ${Number((100 * threshold).toFixed(1))} %`,
       {
-        places: cycles,
+        places,
         series: [
           {
             label: "Share of valid nets",
-            values: figures.map(({ atThreshold }) => atThreshold),
+            values: at((each) => each.atThreshold),
             color: "charts-purple",
             dash: [],
             shape: "circle",
           },
+          ...paper,
         ],
-        until: cycles.at(-1) ?? 1,
+        until,
         top: 1,
         format: percent,
       },
@@ -437,7 +438,7 @@ export class Dashboard extends LitElement {
             this.#pick(candidate.id, candidate.name),
             parent?.candidate.name ?? EMPTY,
             String(candidate.cycle),
-            candidate.outcome ? OUTCOME_MARKS[candidate.outcome].label : "Under way",
+            candidate.outcome ? outcomeMark(candidate, null).label : "Under way",
             percent(candidate.outcome === "valid" ? decisionAccuracy(candidate.accuracy) : null),
             reviewOf(candidate),
           ]),
@@ -464,6 +465,41 @@ function generationColumn(figures: readonly CycleFigures[]): { head: string[]; o
   if (figures.every(({ generation }) => generation === 0)) return { head: [], of: () => [] };
   const byCycle = new Map(figures.map(({ cycle, generation }) => [cycle, String(generation)]));
   return { head: ["Generation"], of: (cycle) => [byCycle.get(cycle) ?? EMPTY] };
+}
+
+/** The study's cycles beside the two that the paper gives figures of: it says nothing of those between, so the legend says which. */
+function beside(
+  figures: readonly CycleFigures[],
+  reference: boolean,
+  what: string,
+  firstValue: number,
+  lastValue: number,
+): {
+  places: number[];
+  at: (value: (each: CycleFigures) => number | null) => (number | null)[];
+  until: number;
+  paper: Series[];
+} {
+  const { first, last } = PUBLISHED.meanAccuracy;
+  const own = figures.map(({ cycle }) => cycle);
+  const places = reference ? [...new Set([...own, first.cycle, last.cycle])].sort((a, b) => a - b) : own;
+  const paper: Series = {
+    label: `${PUBLISHED.label}: ${what} of its first and its last cycle, joined`,
+    values: places.map((cycle) => (cycle === first.cycle ? firstValue : cycle === last.cycle ? lastValue : null)),
+    color: "descriptionForeground",
+    dash: [3, 4],
+    shape: "triangle",
+  };
+  return {
+    places,
+    at: (value) => {
+      const byCycle = new Map(figures.map((each) => [each.cycle, value(each)]));
+      return places.map((cycle) => byCycle.get(cycle) ?? null);
+    },
+    // The study's own cycles take half of the width at least; the paper's line goes on beyond.
+    until: Math.min(places.at(-1) ?? 1, Math.max(8, 2 * (own.at(-1) ?? 1))),
+    paper: reference ? [paper] : [],
+  };
 }
 
 /** The next tenth above all of them: room for the highest point. */

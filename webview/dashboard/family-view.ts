@@ -2,6 +2,7 @@
 import { html, nothing, type SVGTemplateResult, svg, type TemplateResult } from "lit";
 import { classMap } from "lit/directives/class-map.js";
 import { decisionAccuracy } from "../../src/study/admission.ts";
+import type { Candidate } from "../../src/study/types.ts";
 import { percent, plural, shortName } from "../shared/format.ts";
 import { outcomeMark } from "../shared/outcomes.ts";
 import { themeFont } from "../shared/theme.ts";
@@ -48,6 +49,12 @@ export function familyView(
   const widest = [...labels.values()].reduce((most, { width }) => Math.max(most, width), 0);
   const column = Math.max(LEAST_COLUMN, Math.ceil(widest) + LINE);
   const spot: Spot = (node) => [LEFT + node.column * column, TOP + node.row * ROW + ROW / 2];
+  const link = (node: FamilyNode, parent: FamilyNode) => {
+    const [from, to] = [spot(parent), spot(node)];
+    const gap: [number, number] = [from[0] + widest, from[0] + column - GAP.end];
+    const start: [number, number] = [from[0] + (labels.get(parent)?.width ?? 0), from[1]];
+    return linkView(start, gap, [to[0] - GAP.end, to[1]], node.candidate.accepted === true);
+  };
   const width = LEFT + cycles.length * column;
   const height = TOP + rows * ROW + 8;
   const kinds = new Set(nodes.map(kindOf));
@@ -60,7 +67,7 @@ export function familyView(
   return html`<div class="scroll family" tabindex="0" role="region" aria-label="Family tree chart">
       <svg width=${width} height=${height} role="img" aria-label=${summary}>
         ${cycles.map((cycle, index) => svg`<text class="cycle" x=${LEFT + index * column - 6} y="14">${cycle === 0 ? "Seeds" : `Cycle ${cycle}`}</text>`)}
-        ${nodes.map((node) => (node.parent ? link(spot(node), spot(node.parent), node.candidate.accepted === true) : nothing))}
+        ${nodes.map((node) => (node.parent ? link(node, node.parent) : nothing))}
         ${[...labels].map(([node, label]) => nodeView(node, spot(node), label, selected.has(node.candidate.id), select))}
       </svg>
     </div>
@@ -80,6 +87,12 @@ interface Label {
   width: number;
 }
 
+/** Its accuracy; where it has none, why. */
+function figureOf(candidate: Candidate): string {
+  const accuracy = candidate.outcome === "valid" ? decisionAccuracy(candidate.accuracy) : null;
+  return accuracy === null ? outcomeMark(candidate, null).label.toLowerCase() : percent(accuracy);
+}
+
 /** The width of a text as dashboard.css sets it. */
 function textMeasure(): (text: string) => number {
   const context = document.createElement("canvas").getContext("2d");
@@ -90,14 +103,20 @@ function textMeasure(): (text: string) => number {
 
 function labelOf({ candidate, folded }: FamilyNode, measure: (text: string) => number): Label {
   const name = shortName(candidate.name);
-  const accuracy = candidate.outcome === "valid" ? percent(decisionAccuracy(candidate.accuracy)) : "";
-  const facts = `${accuracy}${folded > 0 ? ` +${folded}` : ""}`;
+  const facts = `${candidate.outcome === "valid" ? figureOf(candidate) : ""}${folded > 0 ? ` +${folded}` : ""}`;
   return { name, facts, width: GAP.mark + measure(name) + GAP.facts + measure(facts) + GAP.end };
 }
 
-function link([x1, y1]: [number, number], [x0, y0]: [number, number], strong: boolean): SVGTemplateResult {
-  const bend = Math.min(48, Math.max(12, (x1 - x0) / 2));
-  return svg`<path class=${strong ? "link strong" : "link"} d="M${x0},${y0}C${x1 - bend},${y0} ${x1 - bend},${y1} ${x1},${y1}" />`;
+/** From the end of the parent's label to the start of the child's, turning in the gap beside the parent's column: never behind a label. */
+function linkView(
+  [x0, y0]: readonly [number, number],
+  [gapStart, gapEnd]: readonly [number, number],
+  [x1, y1]: readonly [number, number],
+  strong: boolean,
+): SVGTemplateResult {
+  const middle = (gapStart + gapEnd) / 2;
+  const turn = `C${middle},${y0} ${middle},${y1} ${gapEnd},${y1}`;
+  return svg`<path class=${strong ? "link strong" : "link"} d="M${x0},${y0}H${gapStart}${turn}H${x1}" />`;
 }
 
 function nodeView(
@@ -110,10 +129,8 @@ function nodeView(
   const { candidate, folded } = node;
   const kind = kindOf(node);
   const { shape, open } = LOOKS[kind];
-  const figure =
-    candidate.outcome === "valid" ? percent(decisionAccuracy(candidate.accuracy)) : outcomeMark(candidate, null).label;
   return svg`<g class=${classMap({ node: true, [kind]: true, selected })} @click=${() => select([candidate.id])}>
-    <title>${candidate.name}: ${figure}${folded > 0 ? `, ${plural(folded, "child", "children")} not drawn` : ""}</title>
+    <title>${candidate.name}: ${figureOf(candidate)}${folded > 0 ? `, ${plural(folded, "child", "children")} not drawn` : ""}</title>
     <rect class="hit" x=${x - GAP.end} y=${y - ROW / 2 + 1} width=${GAP.end + width} height=${ROW - 2} rx="4" />
     <path class="mark" d=${shapePath(shape, x, y, 4)} fill=${open ? "none" : "currentColor"} stroke="currentColor" />
     <text x=${x + GAP.mark} y=${y + 4}>${name}<tspan class="quiet" dx=${GAP.facts}>${facts}</tspan></text>

@@ -31,7 +31,7 @@ export interface LineChartInput {
   summary: string;
 }
 
-const HEIGHT = 190;
+const HEIGHT = 204;
 
 export class LineChart extends LitElement {
   #input: LineChartInput | null = null;
@@ -97,7 +97,7 @@ export class LineChart extends LitElement {
     if (!input || !root || root.clientWidth === 0) return;
     this.#plot?.destroy();
     this.#drawn = input;
-    const { places, series, marks, until, top, format } = input;
+    const { along, places, series, marks, until, top, format } = input;
     const axis = { stroke: themeColor("descriptionForeground"), font: themeFont(), ticks: { show: false } };
     const grid = { stroke: withAlpha(themeColor("foreground"), 0.12), width: 1 };
     const options: uPlot.Options = {
@@ -111,7 +111,15 @@ export class LineChart extends LitElement {
         y: { range: (_plot, _least, most) => [0, top ?? Math.max(4, Math.ceil((most ?? 1) * 1.15))] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 26, incrs: [1, 2, 5, 10, 20, 50, 100, 1000] },
+        {
+          ...axis,
+          grid: { show: false },
+          size: 22,
+          label: along,
+          labelSize: 18,
+          labelFont: axis.font,
+          incrs: [1, 2, 5, 10, 20, 50, 100, 1000],
+        },
         {
           ...axis,
           grid,

@@ -1,4 +1,4 @@
-/** How candidates ended, per cycle: bars of one height whose parts differ in hatching as well as in colour. */
+/** How candidates ended, per cycle: bars whose parts differ in hatching as well as in colour. The reasons stand on the axis, the valid above. */
 import { html, nothing, type SVGTemplateResult, svg, type TemplateResult } from "lit";
 import type { Outcome } from "../../src/study/types.ts";
 import { OUTCOME_MARKS } from "../shared/outcomes.ts";
@@ -22,7 +22,7 @@ const COLORS: Record<Outcome, string> = {
 
 /** Two outcomes of one colour never have the same hatching. */
 const HATCHES: Record<Outcome, string> = {
-  valid: "M0,0H8V8H0z",
+  valid: "",
   "no-code": "M0,4H8",
   syntax: "M-2,2L2,-2M0,8L8,0M6,10L10,6",
   contract: "M-2,6L2,10M0,0L8,8M6,-2L10,2",
@@ -39,13 +39,14 @@ const HATCHES: Record<Outcome, string> = {
 /** As high as the chart beside it. */
 const HEIGHT = 280;
 /** On the left is the padding of `.bars`. */
-const MARGIN = { top: 10, bottom: 24 };
+const MARGIN = { top: 10, bottom: 40 };
 /** Pixels that a cycle takes at least, and those that its number needs. */
 const LEAST_STEP = 14;
 const LABEL_STEP = 28;
 
 export function outcomeBars(figures: readonly CycleFigures[], summary: string): TemplateResult {
-  const occurring = outcomesThatOccur(figures);
+  const reasons = outcomesThatOccur(figures).filter((outcome) => outcome !== "valid");
+  const occurring: Outcome[] = reasons.length < outcomesThatOccur(figures).length ? [...reasons, "valid"] : reasons;
   const most = Math.max(1, ...figures.map(({ ended }) => ended));
   // Shares of the width: the chart fills its card, and scrolls when there are many cycles.
   const places = Math.max(4, figures.length);
@@ -65,7 +66,7 @@ export function outcomeBars(figures: readonly CycleFigures[], summary: string): 
     });
     const label =
       index % every === 0
-        ? svg`<text x="${(index + 0.5) * step}%" y=${HEIGHT - 8} text-anchor="middle">${cycle}</text>`
+        ? svg`<text x="${(index + 0.5) * step}%" y=${HEIGHT - 24} text-anchor="middle">${cycle}</text>`
         : nothing;
     return svg`${parts}${label}`;
   };
@@ -79,6 +80,7 @@ export function outcomeBars(figures: readonly CycleFigures[], summary: string): 
             svg`<line class="grid" x1="0" x2="100%" y1=${y(tick)} y2=${y(tick)} /><text x="-6" y=${y(tick) + 4} text-anchor="end">${tick}</text>`,
         )}
         ${figures.map(bar)}
+        <text x="50%" y=${HEIGHT - 6} text-anchor="middle">Cycle</text>
       </svg>
     </div>
     <ul class="legend">${occurring.map(
@@ -99,6 +101,6 @@ const colored = (outcome: Outcome) =>
 
 const hatch = (id: string, outcome: Outcome): SVGTemplateResult =>
   svg`<pattern id=${id} width="8" height="8" patternUnits="userSpaceOnUse" ${colored(outcome)}>
-    <rect width="8" height="8" fill="currentColor" opacity=${outcome === "valid" ? 0.85 : 0.25} />
-    <path d=${HATCHES[outcome]} stroke="currentColor" stroke-width="1.25" fill=${outcome === "valid" || outcome === "too-large" ? "currentColor" : "none"} />
+    <rect width="8" height="8" fill="currentColor" opacity="0.25" />
+    <path d=${HATCHES[outcome]} stroke="currentColor" stroke-width="1.25" fill=${outcome === "too-large" ? "currentColor" : "none"} />
   </pattern>`;

@@ -3,7 +3,7 @@ import { decisionAccuracy } from "../../src/study/admission.ts";
 import type { Candidate, CycleSummary, Generation } from "../../src/study/types.ts";
 import { roundPercent } from "../shared/format.ts";
 import { currentGeneration, generationName, probeText } from "../shared/generations.ts";
-import { OUTCOME_MARKS } from "../shared/outcomes.ts";
+import { outcomeMark } from "../shared/outcomes.ts";
 
 /** More endings than this at once are only counted. */
 const NAMED = 3;
@@ -20,7 +20,7 @@ export function endings(before: ReadonlyMap<number, Candidate | null>, now: Read
 
 function ending(candidate: Candidate): string {
   const accuracy = decisionAccuracy(candidate.accuracy);
-  const label = candidate.outcome ? OUTCOME_MARKS[candidate.outcome].label.toLowerCase() : "";
+  const label = outcomeMark(candidate, null).label.toLowerCase();
   const figure = candidate.outcome === "valid" && accuracy !== null ? `, accuracy ${roundPercent(accuracy)}` : "";
   return `${candidate.name}: ${label}${figure}.`;
 }

@@ -13,7 +13,7 @@ import { ACTION_MARKS, can, contextOf } from "../shared/actions.ts";
 import { CANDIDATE_ACTIONS, type CandidateAction } from "../shared/contract.ts";
 import { amount, decimal, EMPTY, percent, shortName } from "../shared/format.ts";
 import { icon, SPIN } from "../shared/icon.ts";
-import { outcomeMark, reviewMark } from "../shared/outcomes.ts";
+import { outcomeMark, outcomeTitle, reviewMark } from "../shared/outcomes.ts";
 import { styled } from "../shared/styled.ts";
 import type { Sort, SortKey } from "./query.ts";
 import * as selecting from "./selection.ts";
@@ -32,7 +32,7 @@ const COLUMNS: { key: SortKey; title: string; label: string }[] = [
   { key: "outcome", title: "Outcome", label: "Outcome" },
   { key: "accuracy", title: "Accuracy", label: "First-epoch accuracy" },
   { key: "text", title: "Text", label: "Text novelty" },
-  { key: "structure", title: "Struct.", label: "Structure novelty" },
+  { key: "structure", title: "Structure", label: "Structure novelty" },
   { key: "parameters", title: "Params", label: "Parameters" },
   { key: "parent", title: "Parent", label: "Parent" },
   { key: "cycle", title: "Cycle", label: "Cycle" },
@@ -60,6 +60,9 @@ export interface GridHandlers {
 export class CandidateGrid extends LitElement {
   #input: GridInput | null = null;
   #order: number[] = [];
+  /** The selected rows, as far as they are shown, and what a context menu on them gets. */
+  #chosen: Candidate[] = [];
+  #chosenContext: string | null = null;
   #handlers: GridHandlers | null = null;
   #width = 0;
   #height = 0;
@@ -79,8 +82,13 @@ export class CandidateGrid extends LitElement {
   });
 
   set input(input: GridInput) {
-    if (input === this.#input) return;
-    if (input.rows !== this.#input?.rows) this.#order = input.rows.map(({ id }) => id);
+    const last = this.#input;
+    if (input === last) return;
+    if (input.rows !== last?.rows) this.#order = input.rows.map(({ id }) => id);
+    if (input.rows !== last?.rows || input.selection !== last.selection) {
+      this.#chosen = chosenOf(input);
+      this.#chosenContext = this.#chosen.length > 0 ? JSON.stringify(contextOf(this.#chosen)) : null;
+    }
     this.#input = input;
     this.requestUpdate();
   }
@@ -152,7 +160,7 @@ export class CandidateGrid extends LitElement {
     if (active >= end) indices.push(active);
     return html`
       ${guard([this.narrow, input.sort], () => this.#header(input.sort))}
-      <div class="rows" role="rowgroup" ${styled({ height: `${rows.length * this.#rowHeight}px` })}
+      <div class="rows" role="rowgroup" data-vscode-context=${this.#chosenContext ?? nothing} ${styled({ height: `${rows.length * this.#rowHeight}px` })}
         @mousedown=${this.#onMouseDown} @mouseover=${this.#onMouseOver} @dblclick=${this.#onDoubleClick}>
         ${repeat(
           indices,
@@ -167,16 +175,21 @@ export class CandidateGrid extends LitElement {
     if (!input) return;
     const { active } = input.selection;
     const shown = active !== null && this.querySelector(`#row-${active}`) !== null;
-    const acting = this.#actedOn(active);
     this.#attribute("aria-rowcount", String(input.rows.length + 1));
     this.#attribute("aria-activedescendant", shown ? `row-${active}` : null);
     // The menu key and Shift+F10 ask on the grid: it speaks for the selection.
-    this.#attribute("data-vscode-context", acting.length > 0 ? JSON.stringify(contextOf(acting)) : null);
+    this.#attribute("data-vscode-context", this.#activeContext(input));
     this.#attribute("class", `${this.narrow ? "narrow" : ""} ${this.#width >= ROOMY ? "roomy" : ""}`.trim());
     if (this.#restoreScroll !== null && this.#height > 0 && input.rows.length > 0) {
       this.scrollTop = this.#restoreScroll;
       this.#restoreScroll = null;
     }
+  }
+
+  #activeContext({ selection: { active, ids }, candidates }: GridInput): string | null {
+    if (active === null || ids.has(active)) return this.#chosenContext;
+    const candidate = candidates.get(active);
+    return candidate ? JSON.stringify(contextOf([candidate])) : null;
   }
 
   /** Writes what changed, and nothing else. */
@@ -211,8 +224,7 @@ export class CandidateGrid extends LitElement {
     const active = selection.active === id;
     const selected = selection.ids.has(id);
     const hovered = this.#hovered === id;
-    const context = selected ? selection.ids : null;
-    return guard([candidate, stage, parent?.name, index, active, selected, hovered, context, this.#rowHeight], () => {
+    return guard([candidate, stage, parent?.name, index, active, selected, hovered, this.#rowHeight], () => {
       const outcome = outcomeMark(candidate, stage);
       const review = reviewMark(candidate);
       const accuracy = decisionAccuracy(candidate.accuracy);
@@ -222,7 +234,7 @@ export class CandidateGrid extends LitElement {
         role="row"
         class=${classMap({ row: true, active, selected, failed: outcome.tone === "bad" || outcome.tone === "warning" })}
         data-id=${id}
-        data-vscode-context=${JSON.stringify(contextOf(this.#actedOn(id)))}
+        data-vscode-context=${selected ? nothing : JSON.stringify(contextOf([candidate]))}
         aria-rowindex=${index + 2}
         aria-selected=${selected}
         ${styled({ transform: `translateY(${index * this.#rowHeight}px)` })}
@@ -230,7 +242,7 @@ export class CandidateGrid extends LitElement {
         <span role="gridcell" class="cell name" title=${candidate.name}>
           ${icon(outcome.icon, `tone-${outcome.tone} ${spin}`)}<span class="text">${candidate.name}</span>
         </span>
-        <span role="gridcell" class="cell outcome" title=${candidate.error?.message ?? outcome.label}>
+        <span role="gridcell" class="cell outcome" title=${outcomeTitle(candidate, outcome)}>
           <span class="label">${outcome.label}</span>${candidate.error ? html`<span class="message">${candidate.error.message}</span>` : nothing}
         </span>
         <span role="gridcell" class="cell accuracy ${accuracy === null ? "none" : ""}" title=${accuracyTitle(candidate)}>
@@ -264,17 +276,12 @@ export class CandidateGrid extends LitElement {
   }
 
   /** A row that is selected stands for the whole selection, as far as it is shown. */
-  #actedOn(id: number | null): Candidate[] {
+  #actedOn(id: number): readonly Candidate[] {
     const input = this.#input;
     if (!input) return [];
-    const { selection, rows, candidates } = input;
-    if (id !== null && !selection.ids.has(id)) {
-      const candidate = candidates.get(id);
-      return candidate ? [candidate] : [];
-    }
-    if (selection.ids.size === rows.length) return [...rows];
-    const selected = [...selection.ids].map((each) => candidates.get(each)).filter((each) => each !== undefined);
-    return selected.length === 1 ? selected : selected.filter((each) => rows.includes(each));
+    if (input.selection.ids.has(id)) return this.#chosen;
+    const candidate = input.candidates.get(id);
+    return candidate ? [candidate] : [];
   }
 
   #hover(id: number | null): void {
@@ -380,6 +387,14 @@ export class CandidateGrid extends LitElement {
       .map((candidate) => candidate.id);
     if (ids.length > 0) this.#handlers?.run(action, ids);
   }
+}
+
+/** One that is selected alone counts also where it is filtered away. In the order in which they were chosen. */
+function chosenOf({ selection: { ids }, rows, candidates }: GridInput): Candidate[] {
+  const chosen = [...ids].map((id) => candidates.get(id)).filter((candidate) => candidate !== undefined);
+  if (chosen.length < 2) return chosen;
+  const shown = new Set(rows);
+  return chosen.filter((candidate) => shown.has(candidate));
 }
 
 const NO_KEYS = { toggle: false, extend: false };

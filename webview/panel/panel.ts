@@ -15,10 +15,10 @@ import { cycleView } from "./cycle-view.ts";
 import { designerView } from "./designer-view.ts";
 import type { CandidateGrid, GridHandlers, GridInput } from "./grid.ts";
 import { nextSort, type Query, rowsOf } from "./query.ts";
-import { type Selection, several } from "./selection.ts";
+import { NOTHING_SELECTED, type Selection, several } from "./selection.ts";
 import { toolbarView } from "./toolbar.ts";
 import { tuningView } from "./tuning-view.ts";
-import { INITIAL_VIEW, type ViewState } from "./view-state.ts";
+import { forStudy, INITIAL_VIEW, type ViewState } from "./view-state.ts";
 
 export class Panel extends LitElement {
   #blocked: Blocked | null = null;
@@ -29,6 +29,8 @@ export class Panel extends LitElement {
   /** What the settings say of the next cycle, until the user says otherwise here. */
   #candidatesPerCycle = 8;
   #selection: Selection = { ...several(this.#view.selected), active: this.#view.active, anchor: this.#view.active };
+  /** The extension knows what is selected. */
+  #told = false;
   #rows: Candidate[] = [];
   #rowsStale = true;
   #gridInput: GridInput | null = null;
@@ -57,6 +59,7 @@ export class Panel extends LitElement {
         this.#model = fromSnapshot(message.snapshot);
         this.#refreshing = false;
         this.#rowsStale = true;
+        this.#lookAt(message.snapshot.study.dir);
         this.#followWatched(true);
         break;
       case "changes":
@@ -83,6 +86,21 @@ export class Panel extends LitElement {
         break;
     }
     this.requestUpdate();
+  }
+
+  /** What was chosen among the rows of another study means other nets here. */
+  #lookAt(study: string): void {
+    if (this.#view.study === "") {
+      this.#remember({ study });
+    } else if (this.#view.study !== study) {
+      this.#selection = NOTHING_SELECTED;
+      this.#remember(forStudy(this.#view, study));
+      this.#grid?.restoreScroll(0);
+    } else if (!this.#told && this.#selection.ids.size > 0) {
+      // The page remembers across a reload of the window; the extension does not.
+      post({ type: "select", ids: [...this.#selection.ids] });
+    }
+    this.#told = true;
   }
 
   #change(message: Extract<ToWebview, { type: "changes" }>): void {

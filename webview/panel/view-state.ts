@@ -3,6 +3,8 @@ import type { DesignMode } from "../../src/study/types.ts";
 import type { Show, SortKey } from "./query.ts";
 
 export interface ViewState {
+  /** The folder of the study whose rows were looked at; empty: none yet. */
+  study: string;
   search: string;
   show: Show;
   cycle: number | null;
@@ -20,6 +22,7 @@ export interface ViewState {
 }
 
 export const INITIAL_VIEW: ViewState = {
+  study: "",
   search: "",
   show: "all",
   cycle: null,
@@ -33,3 +36,9 @@ export const INITIAL_VIEW: ViewState = {
   candidates: null,
   mode: "study",
 };
+
+/** What is of one study's rows; the rest is how the user likes the panel. */
+export function forStudy(view: ViewState, study: string): ViewState {
+  const { search, show, cycle, selected, active, scrollTop, watched } = INITIAL_VIEW;
+  return { ...view, study, search, show, cycle, selected, active, scrollTop, watched };
+}

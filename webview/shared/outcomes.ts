@@ -1,5 +1,6 @@
 /** How outcomes, reviews and stages look and read. */
 import type { Stage } from "../../src/engine/events.ts";
+import { decisionAccuracy } from "../../src/study/admission.ts";
 import type { Candidate, Outcome } from "../../src/study/types.ts";
 
 export interface Mark {
@@ -8,6 +9,10 @@ export interface Mark {
   icon: string;
   tone: "good" | "bad" | "warning" | "busy" | "quiet" | "special";
 }
+
+/** Valid, without a figure of its own. */
+const KNOWN: Mark = { label: "Known", icon: "copy", tone: "quiet" };
+const KNOWN_DETAIL = "Valid, but seen before: a known net is not trained again";
 
 export const OUTCOME_MARKS: Record<Outcome, Mark> = {
   valid: { label: "Valid", icon: "pass", tone: "good" },
@@ -36,13 +41,22 @@ export const STAGE_LABELS: Record<Stage, string> = {
 export function outcomeMark(candidate: Candidate, stage: Stage | null): Mark {
   // Trained again: the stage of the moment is what matters.
   if (stage) return { label: STAGE_LABELS[stage], icon: "loading", tone: "busy" };
+  if (isKnown(candidate)) return KNOWN;
   if (candidate.outcome) return OUTCOME_MARKS[candidate.outcome];
   return { label: "Waiting", icon: "circle-outline", tone: "quiet" };
 }
 
+/** A duplicate of a net that was seen before: it passed the check, and was not trained. */
+const isKnown = ({ outcome, accuracy }: Candidate): boolean =>
+  outcome === "valid" && decisionAccuracy(accuracy) === null;
+
+/** The outcome in a sentence: the error, or what the label means where it does not say it all. */
+export const outcomeTitle = (candidate: Candidate, { label }: Mark): string =>
+  candidate.error?.message ?? (isKnown(candidate) ? KNOWN_DETAIL : label);
+
 /** What became of a candidate's review; null while nothing is to be said. */
 export function reviewMark(candidate: Candidate): Mark | null {
-  if (candidate.accepted === true) return { label: "Accepted", icon: "pass-filled", tone: "good" };
-  if (candidate.accepted === false) return { label: "Rejected", icon: "circle-slash", tone: "quiet" };
+  if (candidate.accepted === true) return { label: "Accepted", icon: "thumbsup-filled", tone: "good" };
+  if (candidate.accepted === false) return { label: "Rejected", icon: "thumbsdown", tone: "quiet" };
   return candidate.proposed ? { label: "Proposed", icon: "star-full", tone: "special" } : null;
 }
