@@ -4,8 +4,6 @@ import { describe, expect, it } from "vitest";
 import { model, python, useEditor } from "./support/editor.ts";
 import { makeStudy } from "./support/study.ts";
 
-const SOON = { timeout: 30_000 };
-
 describe.skipIf(!model || !python)("by keyboard alone", () => {
   const editor = useEditor();
 
@@ -24,9 +22,9 @@ describe.skipIf(!model || !python)("by keyboard alone", () => {
     await keyboard.press("Enter");
     await (await panel.button("Stop")).waitFor();
     // Its button gave way to Stop, which has the keyboard now.
-    await expect.poll(() => panel.hasKeyboard(".controls vscode-button"), SOON).toBe(true);
-    await (await panel.button("Step Cycle")).waitFor({ timeout: 400_000 });
-    await expect.poll(() => panel.hasKeyboard(".controls vscode-button"), SOON).toBe(true);
+    await expect.poll(() => panel.hasKeyboard(".controls vscode-button")).toBe(true);
+    await (await panel.button("Step Cycle")).waitFor({ timeout: 600_000 });
+    await expect.poll(() => panel.hasKeyboard(".controls vscode-button")).toBe(true);
 
     await panel.tabTo("vscode-textfield:not(.count)");
     await keyboard.type("Separable");
@@ -42,11 +40,9 @@ describe.skipIf(!model || !python)("by keyboard alone", () => {
     await panel.focus("Netwright: Focus on Study View");
     if (!(await panel.hasKeyboard("netwright-candidates"))) await panel.tabTo("netwright-candidates");
     await keyboard.press("Enter");
-    await window.tab("SeparableNet.py").waitFor();
-    await window.editorFocused();
+    await window.editorFocused("SeparableNet.py");
     // The document has the keyboard: the same keys as in the panel, with modifiers.
     await keyboard.press("Control+Alt+X");
     await row.locator("[title^=Rejected]").waitFor();
-    expect(window.errors).toEqual([]);
   });
 });

@@ -112,7 +112,7 @@ async function walkthrough(server: EditorServer, work: string): Promise<void> {
   await inThemes(window, "walkthrough", async () => {
     // A page that is drawn anew in another theme forgets where it was.
     await window.palette.run("Welcome: Open Walkthrough...");
-    await window.palette.type("Get Started with Netwright");
+    await window.palette.choose("Get Started with Netwright");
     await window.walkthrough.show("Step the first cycle");
   });
   await window.close();
@@ -144,7 +144,7 @@ async function midCycle(server: EditorServer, work: string): Promise<void> {
   await window.panel.show();
   await window.sideBarWidth(400);
   await (await window.panel.rows()).filter({ hasText: /_c\d_/ }).filter({ hasText: /\d %/ }).first().dblclick();
-  await window.editor.getByText("class").first().waitFor();
+  await window.editor("_c").getByText("class").first().waitFor();
   await window.panel.step(CANDIDATES);
   // Some are done, others under way.
   const done = (await window.panel.rows()).filter({ hasText: `_c${CYCLES + 1}_` }).filter({ hasText: /\d %/ });

@@ -22,6 +22,14 @@ describe.skipIf(!parts)("an untrusted folder", () => {
     expect(await window.panel.violations()).toEqual([]);
     await window.screenshot("untrusted");
 
+    // A link reaches commands that the palette does not offer.
+    await window.palette.run("Welcome: Open Walkthrough...");
+    await window.palette.choose("Get Started with Netwright");
+    await window.walkthrough.press("Check what is there", "Check Setup");
+    await window.notifications.toast(/Restricted Mode/).waitFor();
+    expect(await window.palette.widget.isVisible()).toBe(false);
+    expect(enginePid(study)).toBe(null);
+
     await (await window.panel.button("Manage Workspace Trust")).click();
     await window.page.locator(".workspace-trust-editor").getByRole("button", { name: "Trust", exact: true }).click();
     await (await window.panel.button("Step Cycle")).waitFor();

@@ -9,8 +9,9 @@ export default defineConfig({
     globalSetup: ["tests/support/notes.ts", "tests/e2e/support/setup.ts"],
     pool: "forks",
     fileParallelism: false,
-    // A busy two-core machine opens a window in half a minute and runs a cycle in two.
-    testTimeout: 600_000,
+    // A busy two-core machine opens a window in half a minute and runs a cycle in five: what hangs is ended by these, nothing else.
+    testTimeout: 1_200_000,
     hookTimeout: 600_000,
+    expect: { poll: { timeout: 120_000, interval: 200 } },
   },
 });

@@ -12,20 +12,24 @@ export interface Scripted {
   models: Set<string>;
   /** Those in its memory. */
   loaded: Set<string>;
-  refusesAdapters: boolean;
+  /** What each was last made of. */
+  made: Map<string, Record<string, unknown>>;
+  /** What it says to whoever makes a model, and to whoever asks one; null: it does as it is asked. */
+  refusesToMake: string | null;
+  refusesToAnswer: string | null;
   close(): void;
 }
 
 /** `answer` gets the conversation's text, the number of the question, from 0, and the model; null: no answer ever. */
 export async function scriptedOllama(
-  answer: (text: string, question: number, model: string) => string | null,
+  answer: (text: string, question: number, model: string) => string | null | Promise<string | null>,
   delay = 0,
 ): Promise<Scripted> {
   const asked: string[] = [];
   const models = new Set([SCRIPTED_MODEL]);
   const loaded = new Set<string>();
   const scripted: Scripted = {
-    ...{ host: "", asked, models, loaded, refusesAdapters: false },
+    ...{ host: "", asked, models, loaded, made: new Map(), refusesToMake: null, refusesToAnswer: null },
     close: () => {
       server.closeAllConnections();
       server.close();
@@ -47,10 +51,11 @@ export async function scriptedOllama(
       await drained(request);
       response.statusCode = request.method === "HEAD" ? 404 : 201;
     } else if (request.url === "/api/create") {
-      const { model } = (await body(request)) as { model: string };
-      if (scripted.refusesAdapters) send({ error: "unsupported architecture" });
+      const { model, ...of } = (await body(request)) as { model: string };
+      if (scripted.refusesToMake !== null) send({ error: scripted.refusesToMake });
       else {
         models.add(model);
+        scripted.made.set(model, of);
         send({ status: "success" });
       }
     } else if (request.url === "/api/delete") {
@@ -66,9 +71,13 @@ export async function scriptedOllama(
       const { model, messages = [] } = question;
       if (question.keep_alive === 0) loaded.delete(model);
       else loaded.add(model);
+      if (messages.length > 0 && scripted.refusesToAnswer !== null) {
+        response.writeHead(500).end(JSON.stringify({ error: scripted.refusesToAnswer }));
+        return;
+      }
       if (messages.length > 0) {
         const text = messages.map(({ content }) => content).join("\n");
-        const reply = answer(text, asked.push(text) - 1, model);
+        const reply = await answer(text, asked.push(text) - 1, model);
         if (reply === null) return;
         for (const line of reply.split(/(?<=\n)/)) {
           if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));

@@ -39,6 +39,12 @@ export async function ensureCodeServer(say: (line: string) => void): Promise<str
   return entry;
 }
 
+/** Whether it could build what it writes its logs with. */
+export function writesLogs(entry: string): boolean {
+  const helper = "../../../lib/vscode/node_modules/@vscode/spdlog/build/Release/spdlog.node";
+  return existsSync(resolve(entry, helper));
+}
+
 async function npm(cwd: string, ...args: string[]): Promise<void> {
   // Headers for native builds lie beside the Node that npm packages brought; one from elsewhere has its own.
   const node = dirname(dirname(process.execPath));

@@ -1,7 +1,7 @@
 /** What tests start from: an editor for a file's tests, and its windows, which are closed after each test. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, inject } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, inject } from "vitest";
 import { modelForTests, pythonForTests } from "../../support/parts.ts";
 import { EditorServer, type ServerOptions } from "./server.ts";
 import type { Workbench } from "./workbench.ts";
@@ -32,11 +32,14 @@ export function useEditor(options: Partial<ServerOptions> = {}): Editor {
     const env = python ? { NETWRIGHT_WORKER_PYTHON: python } : {};
     server = await EditorServer.start({ ...parts, ...options, env: { ...env, ...options.env } });
   });
+  // Whatever a test did: no error of the extension's pages, and no breach of their policy.
   afterEach(async ({ task }) => {
-    for (const window of windows.splice(0)) {
+    const closed = windows.splice(0);
+    for (const window of closed) {
       if (task.result?.state === "fail") await window.screenshot(`failed ${task.name}`).catch(() => undefined);
       await window.close();
     }
+    expect(closed.flatMap(({ errors }) => errors)).toEqual([]);
   });
   afterAll(async () => {
     await server?.close();

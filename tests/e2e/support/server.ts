@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { type Browser, chromium } from "playwright-core";
 import { CHROMIUM_ARGUMENTS } from "../../webview/page.ts";
+import { writesLogs } from "./code-server.ts";
 import { Workbench } from "./workbench.ts";
 
 const SETTINGS = {
@@ -45,12 +46,14 @@ export class EditorServer {
   readonly #process: ChildProcess;
   readonly #browser: Browser;
   readonly #address: string;
+  readonly #writesLogs: boolean;
 
-  private constructor(home: string, process: ChildProcess, browser: Browser, address: string) {
+  private constructor(home: string, process: ChildProcess, browser: Browser, address: string, writesLogs: boolean) {
     this.home = home;
     this.#process = process;
     this.#browser = browser;
     this.#address = address;
+    this.#writesLogs = writesLogs;
   }
 
   static async start(options: ServerOptions): Promise<EditorServer> {
@@ -106,7 +109,7 @@ export class EditorServer {
       executablePath: options.browser,
       args: [...CHROMIUM_ARGUMENTS, "--disable-quic", "--disable-sync"],
     });
-    return new EditorServer(home, child, browser, address);
+    return new EditorServer(home, child, browser, address, writesLogs(options.entry));
   }
 
   /** A window on a folder (null: on none), in a browser context of its own. */
@@ -121,8 +124,9 @@ export class EditorServer {
     return Workbench.open(page, `${this.#address}/${query}`);
   }
 
-  /** The lines of the extension's log, of all windows. */
-  log(): string {
+  /** The lines of the extension's log, of all windows; null where the editor writes none, for want of a compiler for its helper. */
+  log(): string | null {
+    if (!this.#writesLogs) return null;
     return globSync(join(this.home, "user", "logs", "*", "exthost*", "**", "*Netwright*.log"))
       .sort()
       .map((file) => readFileSync(file, "utf8"))

@@ -13,7 +13,7 @@ export const THEMES = ["Dark Modern", "Light Modern", "Dark High Contrast"] as c
 export type Theme = (typeof THEMES)[number];
 
 /** What a busy machine may take for one step; what hangs is ended by it. */
-const LIMIT_MILLISECONDS = 60_000;
+const LIMIT_MILLISECONDS = 120_000;
 
 /** Asks until the answer is neither false nor null. */
 async function until<T>(what: string, ask: () => Promise<T | false | null>): Promise<T> {
@@ -26,22 +26,47 @@ async function until<T>(what: string, ask: () => Promise<T | false | null>): Pro
   throw new Error(`Not in time: ${what}`);
 }
 
+/** Whether it came to be within its own limit. */
+const done = (attempt: Promise<unknown>): Promise<boolean> =>
+  attempt.then(
+    () => true,
+    () => false,
+  );
+
 /** What is used of a page's globals. */
 interface PageGlobals {
-  document: { hasFocus(): boolean; activeElement: { matches(selector: string): boolean } | null };
+  document: {
+    hasFocus(): boolean;
+    activeElement: { matches(selector: string): boolean } | null;
+    addEventListener(type: string, heard: (event: { violatedDirective: string; blockedURI: string }) => void): void;
+  };
+  location: { href: string };
+  console: { error(text: string): void };
 }
 
 interface Kept {
   keptApi?: { postMessage(message: unknown): void };
 }
 
-/** In every frame, before its scripts: a page may ask for VS Code's API once, so what it got is kept for tests. */
-function keepApi(): void {
+/** What the console says of a breach of a page's policy, which is no error of a script. */
+const BREACH = "Breach of the policy:";
+
+/**
+ * In every frame, before its scripts. A page may ask for VS Code's API once, so what it got is kept for tests; and the extension's own
+ * pages say in the console what their policy stopped.
+ */
+function listenIn(breach: string): void {
   let acquire: (() => Kept["keptApi"]) | undefined;
   Object.defineProperty(globalThis, "acquireVsCodeApi", {
     configurable: true,
     get: () => acquire,
     set: (original: () => Kept["keptApi"]) => {
+      // Here the page begins: the document of before, and what listened to it, is gone.
+      const { document, location, console } = globalThis as unknown as PageGlobals;
+      document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => {
+        if (location.href.includes("extensionId=netwright"))
+          console.error(`${breach} ${violatedDirective}, ${blockedURI}`);
+      });
       acquire = () => {
         const api = original();
         Object.assign(globalThis, { keptApi: api });
@@ -71,11 +96,14 @@ export class Workbench {
     page.on("pageerror", ({ stack = "" }) => {
       if (stack.includes("netwright")) this.errors.push(stack);
     });
+    page.on("console", (message) => {
+      if (message.text().startsWith(BREACH)) this.errors.push(message.text());
+    });
   }
 
   static async open(page: Page, url: string): Promise<Workbench> {
     page.setDefaultTimeout(LIMIT_MILLISECONDS);
-    await page.addInitScript(keepApi);
+    await page.addInitScript(listenIn, BREACH);
     const workbench = new Workbench(page);
     await page.goto(url);
     await workbench.#loaded();
@@ -115,13 +143,14 @@ export class Workbench {
     return this.page.locator(".tabs-container").getByRole("tab", { name });
   }
 
-  get editor(): Locator {
-    return this.page.locator(".editor-group-container.active .monaco-editor").last();
+  /** The text of this file in the active group: its tab is there before, beside the text of the file before. */
+  editor(file: string): Locator {
+    return this.page.locator(`.editor-group-container.active .monaco-editor[data-uri*="${file}"]`).last();
   }
 
-  /** Waits until the active editor's text has the keyboard: its tab is there before. */
-  async editorFocused(): Promise<void> {
-    await this.page.locator(".editor-group-container.active .monaco-editor.focused").first().waitFor();
+  /** Waits until the text of this file has the keyboard. */
+  async editorFocused(file: string): Promise<void> {
+    await this.page.locator(`.editor-group-container.active .monaco-editor.focused[data-uri*="${file}"]`).waitFor();
   }
 
   get diff(): Locator {
@@ -142,13 +171,25 @@ export class Workbench {
     return this.page.locator(".monaco-dialog-box");
   }
 
-  /** Opens a file of the folder. */
+  /** Opens a file of the folder: what is new there is found a little later. */
   async quickOpen(file: string): Promise<void> {
-    await this.page.keyboard.press("Control+P");
-    await this.palette.input.waitFor();
-    await this.palette.input.fill(file);
-    await this.palette.pick(file);
-    await this.tab(file).waitFor();
+    await until(`${file} is found`, async () => {
+      await this.palette.open("Control+P", file);
+      return done(this.palette.rows.filter({ hasText: file }).first().click({ timeout: 3000 }));
+    });
+    await this.editor(file).waitFor();
+  }
+
+  /** Answers the workbench's own dialog for folders, which writes into its field for as long as it reads. */
+  async chooseFolder(folder: string, button: string): Promise<void> {
+    const { input, widget } = this.palette;
+    await until(`${folder} is chosen`, async () => {
+      await input.fill(`${folder}/`);
+      await delay(1000);
+      if ((await input.inputValue()) !== `${folder}/`) return false;
+      await this.page.getByRole("button", { name: button }).click();
+      return done(widget.waitFor({ state: "hidden", timeout: 5000 }));
+    });
   }
 
   /** Waits until the editor suggests this where the cursor stands: a language that is just starting knows nothing yet. */
@@ -157,10 +198,7 @@ export class Workbench {
     await until(`${text} is suggested`, async () => {
       await this.page.keyboard.press("Escape");
       await this.page.keyboard.press("Control+Space");
-      return row.waitFor({ timeout: 3000 }).then(
-        () => true,
-        () => false,
-      );
+      return done(row.waitFor({ timeout: 3000 }));
     });
   }
 
@@ -177,7 +215,7 @@ export class Workbench {
 
   async theme(theme: Theme): Promise<void> {
     await this.palette.run("Preferences: Color Theme");
-    await this.palette.type(theme);
+    await this.palette.choose(theme);
     await this.palette.widget.waitFor({ state: "hidden" });
     const kind = { "Dark Modern": "vs-dark", "Light Modern": "vs", "Dark High Contrast": "hc-black" }[theme];
     await this.page.locator(`.monaco-workbench.${kind}`).waitFor();
@@ -204,18 +242,29 @@ export class Palette {
   }
 
   async has(command: string): Promise<boolean> {
-    await this.#ask(command);
-    await this.rows.first().waitFor();
-    const found = (await this.#row(command).count()) > 0;
+    await this.open("F1", `>${command}`);
+    // Until the list has followed the text, it shows what was there before: commands that say nothing of this one.
+    const answer = await until(`${command} is looked for`, async () => {
+      if ((await this.#row(command).count()) > 0) return { found: true };
+      return (await this.#filtered.count()) > 0 ? { found: false } : null;
+    });
     await this.#page.keyboard.press("Escape");
     await this.widget.waitFor({ state: "hidden" });
-    return found;
+    return answer.found;
+  }
+
+  /** What only a list has that was looked through: it says that there is nothing, or nothing but the like, or shows what fits. */
+  get #filtered(): Locator {
+    const none = this.rows.getByText("No matching commands");
+    // Its rows are used again: what they do not show may be of a list before.
+    const like = this.widget.locator(".quick-input-list-separator:visible").filter({ hasText: "similar commands" });
+    return none.or(like).or(this.rows.locator(".highlight"));
   }
 
   /** Runs the command, waiting until it is enabled. */
   async run(command: string): Promise<void> {
     await until(`${command} is enabled`, () => this.has(command));
-    await this.#ask(command);
+    await this.open("F1", `>${command}`);
     await this.#row(command).first().click();
     // What the command asks comes in the same widget: until then, an answer would go to the palette.
     await until("the palette is left", async () => {
@@ -229,22 +278,18 @@ export class Palette {
   /** As {@link run}, but by keyboard alone. */
   async enter(command: string): Promise<void> {
     await until(`${command} is enabled`, () => this.has(command));
-    await this.#ask("");
+    await this.open("F1", ">");
     await this.#page.keyboard.type(command);
     await this.#row(command).first().waitFor();
     await this.#page.keyboard.press("Enter");
     await this.widget.waitFor({ state: "hidden" });
   }
 
-  /** A list that is just closing takes no text, and swallows the key: then it is pressed again. */
-  async #ask(command: string): Promise<void> {
-    await until("the palette is open", async () => {
-      await this.#page.keyboard.press("F1");
-      const filled = this.input.fill(`>${command}`, { timeout: 3000 });
-      return filled.then(
-        () => true,
-        () => false,
-      );
+  /** Opens a list by its key and writes into it. A window that is just opening and a list that is just closing swallow the key. */
+  async open(key: string, text: string): Promise<void> {
+    await until("the list is open", async () => {
+      await this.#page.keyboard.press(key);
+      return done(this.input.fill(text, { timeout: 3000 }));
     });
   }
 
@@ -252,11 +297,17 @@ export class Palette {
     return this.rows.filter({ has: this.#page.getByText(command, { exact: true }) });
   }
 
-  /** Answers the input box, or picks by typing. */
+  /** Answers the input box. */
   async type(text: string): Promise<void> {
     await this.input.fill(text);
     // On the field itself: a page that is still being drawn may have taken the focus meanwhile.
     await this.input.press("Enter");
+  }
+
+  /** Picks from a list that is long. */
+  async choose(label: string): Promise<void> {
+    await this.input.fill(label);
+    await this.pick(label);
   }
 
   async pick(label: string | RegExp): Promise<void> {
@@ -409,7 +460,19 @@ export class Panel extends WebviewFrame {
       await delay(500);
       return (await tab.getAttribute("aria-selected")) === "true";
     });
-    await this.frame();
+    await until("the panel stays", async () => {
+      const frame = await this.frame();
+      await delay(500);
+      return !frame.isDetached();
+    });
+  }
+
+  /** Presses the row, so that the keyboard is on it. */
+  async select(row: string | RegExp): Promise<void> {
+    await until("the rows have the keyboard", async () => {
+      await (await this.row(row)).click();
+      return this.hasKeyboard("netwright-candidates");
+    });
   }
 
   async step(candidates: number): Promise<void> {
