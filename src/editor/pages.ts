@@ -6,6 +6,7 @@ import {
   type FromWebview,
   type PageCommand,
   type PageName,
+  pagePolicy,
   ROOTS,
   type ToWebview,
 } from "../../webview/shared/contract.ts";
@@ -188,13 +189,11 @@ export function connectPage(
 function html(page: PageName, webview: vscode.Webview, assets: vscode.Uri): string {
   const nonce = randomBytes(16).toString("base64");
   const asset = (file: string) => webview.asWebviewUri(vscode.Uri.joinPath(assets, file));
-  const source = webview.cspSource;
-  const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${source}; font-src ${source}; img-src ${source}`;
   return `<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta http-equiv="Content-Security-Policy" content="${pagePolicy(nonce, webview.cspSource)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Netwright</title>
 <link rel="stylesheet" href="${asset(`${page}.css`)}" id="vscode-codicon-stylesheet">

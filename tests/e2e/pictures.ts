@@ -84,7 +84,10 @@ async function takePictures(): Promise<void> {
   try {
     const work = join(server.home, "work", "nets");
     cpSync(study, join(work, "demo"), { recursive: true });
-    await walkthrough(server, work);
+    // As it is read first: before there is a study.
+    const fresh = join(server.home, "work", "fresh");
+    mkdirSync(fresh);
+    await walkthrough(server, fresh);
     await review(server, work);
     await dashboard(server, work);
     await midCycle(server, work);

@@ -3,7 +3,7 @@ import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import type { FromWebview, PageName, ToWebview } from "../../webview/shared/contract.ts";
-import { ROOTS } from "../../webview/shared/contract.ts";
+import { pagePolicy, ROOTS } from "../../webview/shared/contract.ts";
 import { type ThemeName, themeClass, themeSheet } from "./themes.ts";
 
 /** A Chromium; null after noting what is left out for want of one (see tests/support/notes.ts). */
@@ -74,11 +74,10 @@ export class WebviewPage {
         type: TYPES[path.split(".").at(-1) ?? ""] ?? "text/plain",
         body: readFileSync(join(dist, "webview", path)),
       };
-      const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${ORIGIN}; font-src ${ORIGIN}; img-src ${ORIGIN}`;
       await route.fulfill({
         body: file.body,
         contentType: file.type,
-        headers: { "content-security-policy": policy },
+        headers: { "content-security-policy": pagePolicy(nonce, ORIGIN) },
       });
     });
     await page.goto(ORIGIN);

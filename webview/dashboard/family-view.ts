@@ -60,6 +60,7 @@ export function familyView(
   const kinds = new Set(nodes.map(kindOf));
   const hint = [
     family.acceptedOnly ? "The newest accepted nets and their ancestors" : null,
+    nodes.some(({ folded }) => folded > 0) ? "+2: two children are not drawn" : null,
     family.alone > 0 ? `${family.alone.toLocaleString("en")} without relatives are not shown` : null,
   ]
     .filter((part) => part !== null)

@@ -5,7 +5,7 @@
  * sees a gap in the numbers, or is shown again, it posts `refresh` and gets a new snapshot.
  *
  * The pages: `dist/webview/<name>.js`, `<name>.css` and `codicon.ttf`, where the body is one element of `ROOTS[name]` and the script has
- * `defer`. Policy: default-src 'none'; script-src 'nonce-...'; style-src, font-src and img-src the webview's own source.
+ * `defer`, under `pagePolicy`.
  */
 import type { Changes, Snapshot } from "../../src/engine/protocol.ts";
 import type { DesignMode } from "../../src/study/types.ts";
@@ -17,6 +17,10 @@ export const ROOTS = { panel: "netwright-panel", dashboard: "netwright-dashboard
   PageName,
   string
 >;
+
+/** The policy of a page whose files come from `source`. */
+export const pagePolicy = (nonce: string, source: string): string =>
+  `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${source}; font-src ${source}; img-src ${source}`;
 
 /** Why there is no study to show. */
 export type Blocked =

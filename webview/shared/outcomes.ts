@@ -31,6 +31,7 @@ export const OUTCOME_MARKS: Record<Outcome, Mark> = {
 
 export const STAGE_LABELS: Record<Stage, string> = {
   designing: "Designing",
+  waiting: "Waits for a repair",
   repairing: "Repairing",
   checking: "Checking",
   comparing: "Comparing",
@@ -40,6 +41,7 @@ export const STAGE_LABELS: Record<Stage, string> = {
 /** A candidate's outcome; while it has none, its stage. */
 export function outcomeMark(candidate: Candidate, stage: Stage | null): Mark {
   // Trained again: the stage of the moment is what matters.
+  if (stage === "waiting") return { label: STAGE_LABELS.waiting, icon: "circle-outline", tone: "quiet" };
   if (stage) return { label: STAGE_LABELS[stage], icon: "loading", tone: "busy" };
   if (isKnown(candidate)) return KNOWN;
   if (candidate.outcome) return OUTCOME_MARKS[candidate.outcome];
