@@ -47,9 +47,10 @@ export interface CycleResult {
 }
 
 /** Checks, compares and trains what cycle 0 holds and has not finished: the seeds at first, later what was imported. */
-export async function prepareArchive(loop: Loop, signal: AbortSignal): Promise<void> {
+export async function prepareArchive(loop: Loop, designer: Designer | null, signal: AbortSignal): Promise<void> {
   const waiting = loop.store.unfinished(0);
   if (waiting.length === 0) return;
+  await freeGpu(loop.trainer, designer);
   loop.emit({
     type: "note",
     message: `Training ${waiting.length} known nets once, so that designs can be measured against them.`,
@@ -171,7 +172,7 @@ async function advanceAll(loop: Loop, designer: Designer | null, ids: number[], 
   const failing = new AbortController();
   const signal = AbortSignal.any([outer, failing.signal]);
   const progress = new Progress(loop, designer, ids);
-  const turn = designer && sharesGpu(loop, designer) ? new Turn(ids.length, () => designer.release()) : null;
+  const turn = designer && sharesGpu(loop.trainer, designer) ? new Turn(ids.length, () => designer.release()) : null;
   const lanes: Lanes = {
     designing: pLimit(designer?.info.parallel ?? 1),
     checking: pLimit(1),
@@ -191,8 +192,12 @@ async function advanceAll(loop: Loop, designer: Designer | null, ids: number[], 
 }
 
 /** Whether model and nets would take memory of the same GPU. */
-function sharesGpu({ trainer }: Loop, designer: Designer): boolean {
-  return trainer.info.device !== "cpu" && !designer.info.device.startsWith("CPU");
+const sharesGpu = (trainer: Trainer, designer: Designer): boolean =>
+  trainer.info.device !== "cpu" && !designer.info.device.startsWith("CPU");
+
+/** Before nets are trained: a designer that holds memory of the trainer's GPU gives it back. It loads again when it is asked. */
+export async function freeGpu(trainer: Trainer, designer: Designer | null): Promise<void> {
+  if (designer && sharesGpu(trainer, designer)) await designer.release();
 }
 
 /** The designer's turn on a shared GPU, then the trainer's: training begins once all is designed and the model's memory is free. */
@@ -256,6 +261,8 @@ async function advance(
       case "repair": {
         if (!designer) throw new Error(`candidate ${id} waits for a designer`);
         const failure = step.do === "repair" ? step.failure : null;
+        // Until the designer has time for it, it is in no other stage any more.
+        if (failure) emit({ type: "stage", id, name: work.name, stage: "waiting", because: failure });
         await during("designing", failure ? "repairing" : "designing", work, failure, () =>
           ask(loop, designer, work, failure, signal),
         );
@@ -304,7 +311,7 @@ async function advance(
 }
 
 /** A net that cannot be traced costs itself, not the cycle: it may have meant to. What concerns the worker or the user goes on up. */
-function untraceable(error: unknown): CheckResult {
+export function untraceable(error: unknown): CheckResult {
   if (error instanceof UserError || isCancellation(error)) throw error;
   const message = error instanceof Error ? error.message : String(error);
   const failure: Failure = { outcome: "forward", message: message.slice(0, 300), line: null, source: null };
@@ -376,7 +383,15 @@ class Progress {
   readonly #ids: number[];
   readonly #state = new Map<
     number,
-    { designed: boolean; checked: boolean; trained: boolean; finished: boolean; seconds: Candidate["seconds"] }
+    {
+      designed: boolean;
+      /** It needs no more of the designer. */
+      settled: boolean;
+      checked: boolean;
+      trained: boolean;
+      finished: boolean;
+      seconds: Candidate["seconds"];
+    }
   >();
 
   constructor(loop: Loop, designer: Designer | null, ids: number[]) {
@@ -390,7 +405,8 @@ class Progress {
     const step = nextStep(work, this.#loop.config).do;
     const finished = work.outcome !== null;
     this.#state.set(id, {
-      designed: finished || (step !== "design" && step !== "repair"),
+      designed: finished || step !== "design",
+      settled: finished || (step !== "design" && step !== "repair"),
       checked: finished || work.checked !== null,
       trained: work.trained !== null,
       finished,
@@ -405,9 +421,11 @@ class Progress {
       trained: counted("trained"),
       finished: counted("finished"),
     };
+    const settled = states.filter((s) => s.settled);
     const left = secondsLeft({
       ...counts,
-      designSeconds: states.filter((s) => s.designed && s.seconds.design > 0).map((s) => s.seconds.design),
+      designed: settled.length,
+      designSeconds: settled.filter((s) => s.seconds.design > 0).map((s) => s.seconds.design),
       trainSeconds: states.filter((s) => s.trained).map((s) => s.seconds.train),
       designParallel: this.#designer?.info.parallel ?? 1,
       trainParallel: this.#loop.config.trainer.parallel,

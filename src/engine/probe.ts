@@ -6,7 +6,7 @@ import { structureKey } from "../novelty/structure.ts";
 import type { Designer, NoveltyIndex } from "../study/ports.ts";
 import { candidateSeed } from "../study/random.ts";
 import type { Checked, ProbeScore, Sampling } from "../study/types.ts";
-import { designInput, drawDesigns, type Loop } from "./cycle.ts";
+import { designInput, drawDesigns, type Loop, untraceable } from "./cycle.ts";
 
 export interface Question {
   input: DesignInput;
@@ -44,7 +44,8 @@ export async function ask(
     asked.map(async ({ input, sampling }) => {
       const reply = await designing(() => designer.generate(designPrompt(input), sampling, signal));
       const read = readReply(reply, input.mode, input.parent?.code ?? null);
-      const result = "code" in read ? await checking(() => loop.trainer.check(read.code, signal)) : null;
+      const result =
+        "code" in read ? await checking(() => loop.trainer.check(read.code, signal).catch(untraceable)) : null;
       onAnswer();
       return "code" in read && result?.ok ? { code: read.code, checked: result.checked } : null;
     }),
