@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -17,14 +18,14 @@ from unittest.mock import ANY
 import pytest
 import torch
 from gguf import GGUFReader
-from tiny_models import save_folder
+from tiny_models import make_model, save_folder, write_gguf
 
 from netwright.tuning import memory
-from netwright.tuning.__main__ import failure
+from netwright.tuning.__main__ import failure, plan
 from netwright.tuning.base_model import Load, TuningError, estimate_memory, read_base
 from netwright.tuning.examples import Example, steps_of
 from netwright.tuning.loss import answer_loss
-from netwright.tuning.memory import load_of
+from netwright.tuning.memory import FOUR_BIT, GPU_SHARE, HALF, Fit, fit, needed, ways
 from netwright.tuning.run import Run, Settings, read_run
 from netwright.tuning.tuner import Tuner, schedule
 
@@ -148,8 +149,9 @@ CAN_MOUNT = (
 def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
     tmp_path: Path, base: Path
 ) -> None:
-    """A real full disk: first the checkpoint does not fit, then the adapter."""
-    given = make_run(tmp_path / "given", base, CORPUS)
+    """A real full disk: the checkpoint does not fit, then the adapter, not even its header."""
+    # Of this rank an adapter takes a quarter of a MiB.
+    given = make_run(tmp_path / "given", base, CORPUS, settings={"rank": 64})
     disk, kept = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()
     kept.mkdir()
@@ -165,6 +167,8 @@ def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
         tune whole
         mv "$disk/adapter.gguf" "$kept/whole.gguf"
         head -c 64m /dev/zero >"$disk/filler" 2>/dev/null || true
+        tune header
+        truncate -s -40k "$disk/filler"
         tune adapter
         rm "$disk/filler"
         tune mended
@@ -182,6 +186,7 @@ def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
 
     for name, there in [
         ("checkpoint", ["corpus.jsonl", "run.json"]),
+        ("header", ["checkpoint.pt", "corpus.jsonl", "filler", "run.json"]),
         ("adapter", ["checkpoint.pt", "corpus.jsonl", "filler", "run.json"]),
     ]:
         last = told(name)[-1]
@@ -194,6 +199,50 @@ def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
     assert stages == ["loading", "training", "converting"]
     assert told("mended")[-1]["run"] == {**told("whole")[-1]["run"], "peakMemoryMiB": ANY}
     assert (kept / "mended.gguf").read_bytes() == (kept / "whole.gguf").read_bytes()
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="needs Linux with user namespaces (unshare -Urm)")
+def test_an_adapter_that_the_disk_does_not_take_to_its_last_byte_is_not_there(
+    tmp_path: Path,
+) -> None:
+    """Tensors so small that numpy's own way to write them would not say that they are lost."""
+    script = """
+        mount -t tmpfs -o size=16k tmpfs "$disk"
+        exec "$python" -c '
+        import sys, torch
+        from pathlib import Path
+        from netwright.tuning.adapter import write_adapter
+        name = "base.layers.{}.self_attn.q_proj.lora_A.weight"
+        weights = {name.format(i): torch.ones(4, 64) for i in range(40)}
+        try:
+            write_adapter(Path(sys.argv[1]) / "adapter.gguf", weights, "qwen2", 8, (4, 2))
+        except OSError as error:
+            print(error.errno, *Path(sys.argv[1]).iterdir())
+        ' "$disk"
+    """
+    environment = {**os.environ, "python": sys.executable, "disk": str(tmp_path)}
+    command = ["unshare", "-Urm", "bash", "-ec", script.replace("\n        ", "\n")]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == [str(errno.ENOSPC)]
+
+
+def test_a_run_learns_from_one_example(tmp_path: Path, base: Path) -> None:
+    run = finish(make_run(tmp_path, base, CORPUS[:1]))["run"]
+    assert run["examples"] == {"training": 1, "heldOut": 0}
+    assert run["steps"] == SETTINGS["epochs"]
+    assert run["losses"][-1]["training"] < run["losses"][0]["training"]
+
+
+def test_a_run_leaves_out_an_example_that_is_too_long(tmp_path: Path, base: Path) -> None:
+    run = finish(make_run(tmp_path, base, [example("long " * 100, "x"), *CORPUS]))["run"]
+    assert run["examples"] == {"training": 6, "heldOut": 2}
+
+
+def test_a_base_without_a_chat_template_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "base.gguf", make_model("qwen2"), "qwen2")
+    failed = finish(make_run(tmp_path / "run", tmp_path / "base.gguf", CORPUS))
+    assert (failed["type"], failed["code"]) == ("failed", "tuner-template")
+    assert 'Set "tuner.base"' in failed["message"]
 
 
 def test_a_damaged_checkpoint_is_begun_anew(tmp_path: Path, base: Path) -> None:
@@ -249,7 +298,8 @@ def test_the_plan_tells_sizes_without_loading_weights(tmp_path: Path, base: Path
     assert plan["type"] == "plan"
     assert plan["architecture"] == "qwen2"
     assert plan["tooLong"] == 1
-    assert 0 < plan["leastMemoryMiB"] <= plan["memoryMiB"] < plan["freeMemoryMiB"]
+    assert 0 < plan["memoryMiB"] < plan["freeMemoryMiB"]
+    assert plan["obstacle"] is None
 
 
 def loaded(tmp_path: Path, base: Path, **settings: Any) -> Tuner:
@@ -295,21 +345,125 @@ def test_too_little_memory_is_an_error_with_a_remedy(
     assert raised.value.code == "tuner-memory"
 
 
+LENGTHS = [(40, 20), (60, 30)]
+PLAIN, AGAIN = Fit(4, checkpointing=False, batch=1), Fit(4, checkpointing=True, batch=1)
+
+
+def with_memory(monkeypatch: pytest.MonkeyPatch, outside: int, gpu: int = 0) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda device: outside if device == "cpu" else gpu)
+
+
 def test_activations_are_computed_again_where_they_do_not_fit(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plenty = loaded(tmp_path / "plenty", base, gradient="all")
+    assert plenty._fit == PLAIN
     lengths = [(len(e.question), len(e.answer)) for e in plenty._training + plenty._held_out]
-    load = load_of(plenty._run.settings, lengths)
-    estimate = estimate_memory(plenty._run.base, load, 4, on_gpu=False)
-    tight = (estimate.needed(True) + estimate.needed(False)) // 2
-    if estimate.needed(True) == estimate.needed(False):
-        tight = estimate.needed(False)
-    monkeypatch.setattr(memory, "free_memory", lambda _: tight)
+    with_memory(monkeypatch, needed(plenty._run, lengths, PLAIN) - 1)
     short = loaded(tmp_path / "short", base, gradient="all")
+    assert short._fit == AGAIN
     a = float(answer_loss(short._model, short._training, "all"))
     b = float(answer_loss(plenty._model, plenty._training, "all"))
     assert a == pytest.approx(b, rel=1e-4)
+
+
+def test_a_run_goes_on_as_it_was_made_to_fit(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, corpus = read_run(make_run(tmp_path, base, CORPUS, settings={"gradient": "all"}))
+    begun = Tuner(run, tmp_path, corpus)
+    lengths = [(len(e.question), len(e.answer)) for e in begun._training + begun._held_out]
+    with_memory(monkeypatch, needed(run, lengths, PLAIN) - 1)
+    Tuner(run, tmp_path, corpus)._save()
+    # It would fit at full speed now.
+    with_memory(monkeypatch, 2**40)
+    assert Tuner(run, tmp_path, corpus)._fit == AGAIN
+    with_memory(monkeypatch, needed(run, lengths, AGAIN) - 1)
+    with pytest.raises(TuningError, match="Close other programs"):
+        Tuner(run, tmp_path, corpus)
+
+
+def test_half_the_width_is_taken_where_the_faster_one_does_not_fit(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = read_run(make_run(tmp_path, base, CORPUS))
+    with_memory(monkeypatch, needed(run, LENGTHS, PLAIN) - 1)
+    assert fit(run, LENGTHS, ways(run, 4)).bytes_per_weight == HALF
+
+
+def test_a_gpu_takes_as_many_examples_as_fit_and_4_bits_at_last(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"accumulation": 4, "gradient": "all"}
+    run, _ = read_run(make_run(tmp_path, base, CORPUS, device="cuda:0", settings=settings))
+    monkeypatch.setattr(memory, "has_four_bits", lambda: True)
+    possible = ways(run, HALF)
+    assert possible[0] == Fit(HALF, checkpointing=False, batch=4)
+    assert possible[-1] == Fit(FOUR_BIT, checkpointing=True, batch=1)
+    for way in possible:
+        takes = needed(run, LENGTHS, way)
+        # What fits is not left for what comes later and takes no less.
+        first = next(other for other in possible if needed(run, LENGTHS, other) <= takes)
+        with_memory(monkeypatch, 2**40, math.ceil(takes / GPU_SHARE) + 1)
+        assert fit(run, LENGTHS, possible) == first
+    least = min(needed(run, LENGTHS, way) for way in possible)
+    # The driver says that there is as much; not all of it can be had.
+    with_memory(monkeypatch, 2**40, least)
+    with pytest.raises(TuningError, match="are free on cuda:0"):
+        fit(run, LENGTHS, possible)
+    monkeypatch.setattr(memory, "has_four_bits", lambda: False)
+    assert {way.bytes_per_weight for way in ways(run, HALF)} == {HALF}
+
+
+def test_weights_for_a_gpu_must_fit_the_machine_first(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_gguf(tmp_path / "base.gguf", make_model("qwen2"), "qwen2")
+    folder = make_run(tmp_path / "run", tmp_path / "base.gguf", CORPUS, device="cuda:0")
+    run, _ = read_run(folder)
+    with_memory(monkeypatch, 4 * run.base.parameters, 2**40)
+    with pytest.raises(TuningError, match="safetensors") as raised:
+        fit(run, LENGTHS, ways(run, HALF))
+    assert raised.value.code == "tuner-memory"
+    # Those are not unpacked.
+    of_folder, _ = read_run(make_run(tmp_path / "other", base, CORPUS, device="cuda:0"))
+    assert fit(of_folder, LENGTHS, ways(of_folder, HALF)).bytes_per_weight == HALF
+
+
+@pytest.mark.parametrize("gradient", ["all", "answer"])
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_the_plan_says_that_it_fits_where_the_run_does(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch, gradient: str, device: str
+) -> None:
+    folder = make_run(tmp_path, base, CORPUS, device=device, settings={"gradient": gradient})
+    run, _ = read_run(folder)
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr("netwright.tuning.__main__.emit", told.append)
+    monkeypatch.setattr(memory, "has_four_bits", lambda: False)
+    # As the plan takes them: by their characters.
+    lengths = [(len("very" * 7 + "question 7```") // 3 + 32 + 3, 6)]
+    least = min(needed(run, lengths, way) for way in ways(run, 2))
+    for free in (least // 2, least * 2):
+        with_memory(monkeypatch, free, free)
+        plan(folder)
+    assert [event["obstacle"] is None for event in told] == [False, True]
+    assert "Close other programs" in told[0]["obstacle"]
+
+
+def test_a_run_is_the_same_on_another_gpu_and_wherever_its_base_lies(
+    tmp_path: Path, base: Path
+) -> None:
+    moved = tmp_path / "elsewhere" / base.name
+    shutil.copytree(base, moved)
+
+    def identity(**changes: Any) -> str:
+        folder = make_run(tmp_path / "run", changes.pop("model", base), CORPUS, **changes)
+        return read_run(folder)[0].identity
+
+    here = identity(device="cuda:0")
+    assert identity(device="cuda:1", model=moved) == here
+    for changes in ({"device": "cpu"}, {"device": "cuda:0", "seed": 2}):
+        assert identity(**changes) != here
 
 
 def test_every_example_comes_once_an_epoch_with_others_of_its_length() -> None:
@@ -337,10 +491,13 @@ def test_failures_are_told_in_words_with_the_next_step(tmp_path: Path) -> None:
     assert code == "disk-full"
     assert "Free some space" in message
     assert failure(MemoryError(), tmp_path)[0] == "tuner-memory"
-    assert (
-        failure(RuntimeError("DefaultCPUAllocator: can't allocate memory"), tmp_path)[0]
-        == "tuner-memory"
-    )
+    for said in (
+        "DefaultCPUAllocator: can't allocate memory",
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)",
+    ):
+        assert failure(RuntimeError(said), tmp_path)[0] == "tuner-memory"
+    assert failure(torch.cuda.OutOfMemoryError(), tmp_path)[0] == "tuner-memory"
     assert failure(PermissionError(13, "Permission denied"), tmp_path)[0] == "tuner-files"
     assert failure(ZeroDivisionError(), tmp_path)[0] == "tuner-failed"
 

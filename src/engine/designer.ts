@@ -1,9 +1,10 @@
 /** Opens the designer as a study configures it, in the generation that is to design. */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { baseModel, createWithAdapter, hasModel, listDesigners, openDesigner } from "../designer/index.ts";
+import { baseModel, createWithAdapter, openDesigner } from "../designer/index.ts";
 import type { StudyConfig } from "../study/config.ts";
 import { type Designer, UserError } from "../study/ports.ts";
+import type { Generation } from "../study/types.ts";
 import { adapterFile } from "../tuner/lora.ts";
 import type { Emit } from "./events.ts";
 import { netwrightHome } from "./paths.ts";
@@ -20,7 +21,17 @@ export const contextOf = (emit: Emit) => ({
 });
 
 /** Ollama's name of a generation: `<study>:g<N>`. */
-const ollamaName = (config: StudyConfig, generation: number): string => `${config.name.toLowerCase()}:g${generation}`;
+export const ollamaName = (config: StudyConfig, generation: number): string =>
+  `${config.name.toLowerCase()}:g${generation}`;
+
+/** @throws UserError "generation-base" when the study's model, `name`, is another than the generation's. */
+export function requireBase({ generation, base }: Generation, name: string, otherwise: string): void {
+  if (base === name) return;
+  throw new UserError(
+    "generation-base",
+    `Generation ${generation} is tuned from ${base}, but "designer.model" comes to ${name}. Name ${base} there again, or ${otherwise}`,
+  );
+}
 
 /**
  * Opens the designer as the study configures it, with the adapter of `generation` (0: none).
@@ -40,13 +51,7 @@ export async function openGeneration(
     return openDesigner({ ...designer, adapter }, context, signal);
   }
   const base = await baseModel(designer, context, signal);
-  const own = study.store.generation(generation);
-  if (own.base !== base.name) {
-    throw new UserError(
-      "generation-base",
-      `Generation ${generation} was tuned from ${own.base}, but "designer.model" comes to ${base.name}. Name ${own.base} there again, or use generation 0.`,
-    );
-  }
+  requireBase(study.store.generation(generation), base.name, "use generation 0: netwright generations --use 0");
   const adapter = adapterFile(folderOf(study, generation));
   if (!existsSync(adapter)) {
     throw new UserError(
@@ -58,9 +63,7 @@ export async function openGeneration(
   if (base.provider === "llama.cpp")
     return openDesigner({ ...designer, provider: "llama.cpp", adapter, title }, context, signal);
   const name = ollamaName(study.config, generation);
-  const { ollama } = await listDesigners(designer.host, context.home, signal);
-  if (!hasModel(ollama.models, name)) {
-    await createWithAdapter(designer.host, name, base.name, adapter, context.onProgress, signal);
-  }
+  // Even where it is there: it may be that of another study of this name. The server has the file already if it is this one.
+  await createWithAdapter(designer.host, name, base.name, adapter, context.onProgress, signal);
   return openDesigner({ ...designer, provider: "ollama", model: name, adapter: null }, context, signal);
 }

@@ -1,17 +1,27 @@
 /** Generations of the designer: making one of what was accepted, using one, deleting one. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { idealAnswer } from "../designer/answers.ts";
-import { baseModel, deleteOllama } from "../designer/index.ts";
+import { baseModel, deleteOllama, unloadOllama } from "../designer/index.ts";
 import { structureKey } from "../novelty/structure.ts";
 import { tunerSettings } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
 import type { Generation } from "../study/types.ts";
-import { memorySize } from "../study/units.ts";
 import { chooseDevice } from "../trainer/devices.ts";
-import { corpusOf, type Example, type Lesson } from "../tuner/corpus.ts";
-import { deleteAdapter, planLora, runLora, writeCorpus, writeRun } from "../tuner/lora.ts";
-import { contextOf, folderOf, openGeneration } from "./designer.ts";
+import { type Corpus, corpusOf, type Example, type Lesson } from "../tuner/corpus.ts";
+import {
+  deleteAdapter,
+  hasCheckpoint,
+  type LoraRun,
+  planLora,
+  readCorpus,
+  readRun,
+  runLora,
+  writeCorpus,
+  writeRun,
+} from "../tuner/lora.ts";
+import { contextOf, folderOf, ollamaName, openGeneration, requireBase } from "./designer.ts";
 import { startLoop } from "./engine.ts";
 import type { Emit } from "./events.ts";
 import { pythonPackage } from "./paths.ts";
@@ -53,12 +63,10 @@ export function newlyAccepted({ store }: Study): { accepted: number; newAccepted
 
 /** What `fineTune` would do now. Loads no weights. @throws UserError of the parts it asks, but for what is an obstacle; AbortError. */
 export async function planTuning(study: Study, emit: Emit, signal: AbortSignal): Promise<TuningPlan> {
-  const resumes = unfinished(study);
-  const { examples, repeated } = resumes ? readCorpus(study, resumes) : corpusOf(lessonsOf(study));
   const counts = newlyAccepted(study);
-  const plan: TuningPlan = {
+  const planOf = (going: Generation | null, { examples, repeated }: Corpus): TuningPlan => ({
     ...counts,
-    resumes: resumes?.generation ?? null,
+    resumes: going?.generation ?? null,
     examples: examples.length,
     leftOut: { tooLong: 0, repeated },
     base: study.config.designer.model ?? "",
@@ -67,33 +75,35 @@ export async function planTuning(study: Study, emit: Emit, signal: AbortSignal):
     freeMemoryMiB: 0,
     seconds: secondsOf(study, examples),
     obstacle: null,
-  };
+  });
+  const going = unfinished(study);
+  let corpus = corpusFor(study, going);
+  let plan = planOf(going, corpus);
   try {
-    requireExamples(examples);
+    requireExamples(corpus.examples);
     const prepared = await prepare(study, emit, signal);
+    const resumed = going && resumedRun(study, going, prepared);
+    if (!resumed) {
+      requireParent(study, prepared.base);
+      corpus = corpusFor(study, null);
+      plan = planOf(null, corpus);
+      requireExamples(corpus.examples);
+    }
+    const run = resumed ?? prepared.run;
     const folder = join(study.stateDir, "generations", "plan");
-    await writeCorpus(folder, examples);
-    await writeRun(folder, prepared.run);
+    await writeCorpus(folder, corpus.examples);
+    await writeRun(folder, run);
     const lora = await planLora({ python: prepared.python, packageDir: pythonPackage, folder }, signal);
-    const { memoryMiB, freeMemoryMiB, tooLong } = lora;
-    const planned = { ...plan, base: prepared.base, device: prepared.run.device, memoryMiB, freeMemoryMiB };
-    const obstacle = lora.leastMemoryMiB > freeMemoryMiB ? memoryObstacle(prepared.base, lora) : null;
-    return { ...planned, leftOut: { tooLong, repeated }, obstacle };
+    const { memoryMiB, freeMemoryMiB, tooLong, obstacle } = lora;
+    return {
+      ...{ ...plan, base: prepared.base, device: run.device, memoryMiB, freeMemoryMiB },
+      leftOut: { ...plan.leftOut, tooLong },
+      obstacle: obstacle === null ? null : { code: "tuner-memory", message: obstacle },
+    };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return { ...plan, obstacle: { code: error.code, message: error.message } };
   }
-}
-
-function memoryObstacle(
-  base: string,
-  { leastMemoryMiB, freeMemoryMiB }: { leastMemoryMiB: number; freeMemoryMiB: number },
-) {
-  const size = (mib: number) => memorySize(mib * 2 ** 20);
-  const message =
-    `Tuning ${base} takes at least ${size(leastMemoryMiB)}; ${size(freeMemoryMiB)} are free. Close other programs, lower ` +
-    `"tuner.maxTokens", or choose a smaller "designer.model".`;
-  return { code: "tuner-memory", message };
 }
 
 function requireExamples(examples: readonly Example[]): void {
@@ -113,8 +123,18 @@ function secondsOf({ store, config }: Study, examples: readonly Example[]): numb
   return ((last.seconds / last.steps) * epochs * trained) / accumulation;
 }
 
+interface Prepared {
+  python: string;
+  /** The model's name. */
+  base: string;
+  /** Has the model's server free its memory. */
+  unload(signal: AbortSignal): Promise<void>;
+  /** What a run that begins now would learn with. */
+  run: LoraRun;
+}
+
 /** What a LoRA run needs to be there: Python, the base's weights, a device. */
-async function prepare(study: Study, emit: Emit, signal: AbortSignal) {
+async function prepare(study: Study, emit: Emit, signal: AbortSignal): Promise<Prepared> {
   const { config, dir } = study;
   const { tuner, designer, protocol } = config;
   if (designer.adapter !== null) {
@@ -134,10 +154,43 @@ async function prepare(study: Study, emit: Emit, signal: AbortSignal) {
   return { python, base: base.name, unload: base.unload, run };
 }
 
-function readCorpus(study: Study, { generation }: Generation): { examples: Example[]; repeated: number } {
-  const file = join(folderOf(study, generation), "corpus.jsonl");
-  const lines = existsSync(file) ? readFileSync(file, "utf8").trim().split("\n") : [];
-  return { examples: lines.map((line) => JSON.parse(line) as Example), repeated: 0 };
+/** What the run that was stopped learns from, or else a new one. */
+function corpusFor(study: Study, going: Generation | null): Corpus {
+  const examples = going && readCorpus(folderOf(study, going.generation));
+  return examples ? { examples, repeated: 0 } : corpusOf(lessonsOf(study));
+}
+
+const START_OVER = "start over: netwright tune --restart";
+
+/**
+ * What the run that was stopped goes on with: what it was begun with, on whichever GPU is chosen now. Null where nothing was trained
+ * yet and the study says otherwise now: it is begun anew.
+ * @throws UserError "generation-base", "tuner-device" when the study's model or kind of device is another now
+ */
+function resumedRun(study: Study, going: Generation, now: Prepared): LoraRun | null {
+  const folder = folderOf(study, going.generation);
+  const begun = readRun(folder) ?? { ...now.run, settings: going.settings };
+  if (going.state === "tuning" && !hasCheckpoint(folder)) {
+    const same = going.base === now.base && isDeepStrictEqual({ ...begun, device: now.run.device }, now.run);
+    return same ? now.run : null;
+  }
+  requireBase(going, now.base, START_OVER);
+  if (begun.device === "cpu") return { ...begun, base: there(begun.base, now) };
+  if (now.run.device === "cpu") {
+    throw new UserError(
+      "tuner-device",
+      `Generation ${going.generation} is tuned on a GPU (${begun.device}), but "tuner.device" comes to the processor now. Mend that, or ${START_OVER}`,
+    );
+  }
+  return { ...begun, base: there(begun.base, now), device: now.run.device };
+}
+
+const there = (base: string, now: Prepared): string => (existsSync(base) ? base : now.run.base);
+
+/** What is tuned is compared with its parent, on the same model. @throws UserError "generation-base" */
+function requireParent({ store }: Study, base: string): void {
+  const parent = store.currentGeneration();
+  if (parent !== 0) requireBase(store.generation(parent), base, "use generation 0: netwright generations --use 0");
 }
 
 /**
@@ -154,12 +207,20 @@ export async function fineTune(
   const { store } = study;
   let going = unfinished(study);
   if (going && options.restart) {
-    await abandon(study, going.generation, "Given up for a new run.");
+    await abandon(study, going.generation, "Given up for a new run.", signal);
     going = null;
   }
-  const examples = going ? readCorpus(study, going).examples : corpusOf(lessonsOf(study)).examples;
-  requireExamples(examples);
+  requireExamples(corpusFor(study, going).examples);
   const prepared = await prepare(study, emit, signal);
+  const resumed = going && resumedRun(study, going, prepared);
+  if (going && !resumed) {
+    await abandon(study, going.generation, "Begun anew, with other settings, before anything was trained.", signal);
+    going = null;
+  }
+  if (!going) requireParent(study, prepared.base);
+  const run = resumed ?? prepared.run;
+  const { examples } = corpusFor(study, going);
+  requireExamples(examples);
   const parent = going?.parent ?? store.currentGeneration();
   const generation =
     going?.generation ??
@@ -168,24 +229,30 @@ export async function fineTune(
       cycle: store.cycles().at(-1)?.cycle ?? 0,
       accepted: newlyAccepted(study).accepted,
       base: prepared.base,
-      settings: prepared.run.settings,
+      settings: run.settings,
     });
   emit({ type: "generation", generation: store.generation(generation) });
   const folder = folderOf(study, generation);
   try {
     if (store.generation(generation).state === "tuning") {
-      if (!going) await writeCorpus(folder, examples);
-      await writeRun(folder, prepared.run);
+      if (readCorpus(folder) === null) await writeCorpus(folder, examples);
+      await writeRun(folder, run);
+      const { base, device } = prepared.run;
+      if (!isDeepStrictEqual({ ...run, base, device }, prepared.run)) {
+        const message = `Generation ${generation} goes on with the settings that it was begun with; for those of now, ${START_OVER}`;
+        emit({ type: "note", message });
+      }
       await prepared.unload(signal);
+      for (const one of new Set([parent, store.designingGeneration()])) await unload(study, one, signal);
       const lora = { python: prepared.python, packageDir: pythonPackage, folder };
-      const run = await runLora(lora, (p) => emit({ type: "tuning", generation, ...p }), signal);
-      store.recordTuning(generation, run);
+      const account = await runLora(lora, (p) => emit({ type: "tuning", generation, ...p }), signal);
+      store.recordTuning(generation, account);
     }
     await publish(study, generation, parent, emit, signal);
   } catch (error) {
     // These stay as they are however often the run goes on.
     const final = error instanceof UserError && FINAL.has(error.code);
-    if (final) await abandon(study, generation, error.message);
+    if (final) await abandon(study, generation, error.message, signal);
     emit({ type: "generation", generation: store.generation(generation) });
     throw error;
   }
@@ -194,11 +261,31 @@ export async function fineTune(
   return made;
 }
 
-const FINAL = new Set(["tuner-architecture", "no-examples", "ollama-error"]);
+const FINAL = new Set(["tuner-architecture", "no-examples", "adapter-refused"]);
 
-async function abandon(study: Study, generation: number, why: string): Promise<void> {
+async function abandon(study: Study, generation: number, why: string, signal: AbortSignal): Promise<void> {
   study.store.endGeneration(generation, "failed", why);
   await deleteAdapter(folderOf(study, generation));
+  await forget(study, generation, signal);
+}
+
+/** Has Ollama free what a generation takes in memory. */
+async function unload({ store, config }: Study, generation: number, signal: AbortSignal): Promise<void> {
+  const ollama = generation === 0 ? null : store.generation(generation).ollama;
+  if (ollama !== null) await unloadOllama(config.designer.host, ollama, signal);
+}
+
+/** Takes a model that no record tells of out of Ollama. That there is none, or no Ollama, is no error. */
+async function forget({ config }: Study, generation: number, signal: AbortSignal): Promise<void> {
+  const { provider, host } = config.designer;
+  if (provider === "llama.cpp") return;
+  const name = ollamaName(config, generation);
+  try {
+    await unloadOllama(host, name, signal);
+    await deleteOllama(host, name, signal);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+  }
 }
 
 /** The probe, and what follows from it. */
@@ -224,7 +311,13 @@ async function publish(
     let ollama: string | null = null;
     for (const one of [parent, generation]) {
       report();
-      const designer = await openGeneration(study, one, emit, signal);
+      const designer = await openGeneration(study, one, emit, signal).catch((error: unknown) => {
+        // That says nothing of the new one.
+        if (one === parent && error instanceof UserError && error.code === "adapter-refused") {
+          throw new UserError("parent-refused", `Generation ${parent}, the parent: ${error.message}`, { cause: error });
+        }
+        throw error;
+      });
       // The last one opened is the generation itself.
       ollama = designer.info.provider === "ollama" ? designer.info.model : null;
       try {
@@ -268,7 +361,10 @@ export function useGeneration(study: Study, generation: number): void {
   study.store.useGeneration(generation);
 }
 
-/** Deletes the adapter of a generation, in Ollama too. @throws UserError "unknown-generation", "generation-current"; those of Ollama. */
+/**
+ * Deletes the adapter of a generation, in Ollama too.
+ * @throws UserError "unknown-generation", "generation-current", "generation-needed"; those of Ollama.
+ */
 export async function deleteGeneration(study: Study, generation: number, signal: AbortSignal): Promise<void> {
   const { store, config } = study;
   const { current, ollama } = store.generation(generation);
@@ -278,7 +374,22 @@ export async function deleteGeneration(study: Study, generation: number, signal:
       `Generation ${generation} is the designer now. Use another one first: netwright generations --use N`,
     );
   }
-  if (ollama !== null) await deleteOllama(config.designer.host, ollama, signal);
+  const open = store.openCycle();
+  if (open?.generation === generation) {
+    throw new UserError(
+      "generation-needed",
+      `Cycle ${open.cycle} was interrupted, and goes on with generation ${generation}. Continue it first: netwright cycle --resume`,
+    );
+  }
+  const going = unfinished(study);
+  if (going?.parent === generation) {
+    throw new UserError(
+      "generation-needed",
+      `Generation ${going.generation} is not finished, and is compared with generation ${generation}. Finish it first: netwright tune`,
+    );
+  }
+  if (ollama === null) await forget(study, generation, signal);
+  else await deleteOllama(config.designer.host, ollama, signal);
   await deleteAdapter(folderOf(study, generation));
   store.endGeneration(generation, "deleted", null);
 }

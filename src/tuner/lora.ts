@@ -1,5 +1,6 @@
 /** A LoRA run in a Python process of its own: what it would take, and running it. See python/netwright/tuning/. */
 import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -51,12 +52,13 @@ const progressSchema = z.object({
 const planSchema = z.object({
   type: z.literal("plan"),
   architecture: z.string(),
-  /** At full speed, and at least. */
+  /** At full speed. */
   memoryMiB: z.number(),
-  leastMemoryMiB: z.number(),
   freeMemoryMiB: z.number(),
   /** Examples above the limit of tokens, estimated. */
   tooLong: z.number(),
+  /** Why it does not fit, with what to do; null when it does. */
+  obstacle: z.string().nullable(),
 });
 
 const eventSchema = z.discriminatedUnion("type", [
@@ -89,9 +91,29 @@ export function writeCorpus(folder: string, examples: readonly Example[]): Promi
   return write(folder, "corpus.jsonl", corpusText(examples));
 }
 
+/** What was written down to be learned from; null when nothing was. */
+export function readCorpus(folder: string): Example[] | null {
+  const lines = read(folder, "corpus.jsonl")?.trim().split("\n");
+  return lines?.map((line) => JSON.parse(line) as Example) ?? null;
+}
+
 /** Writes down what a run learns with. A checkpoint of other settings, or of another corpus, is not gone on with. */
 export function writeRun(folder: string, run: LoraRun): Promise<void> {
   return write(folder, "run.json", `${JSON.stringify(run, null, 2)}\n`);
+}
+
+/** What was written down to be learned with; null when nothing was. */
+export function readRun(folder: string): LoraRun | null {
+  const text = read(folder, "run.json");
+  return text === null ? null : (JSON.parse(text) as LoraRun);
+}
+
+/** Whether a run that goes on does not begin at its beginning. */
+export const hasCheckpoint = (folder: string): boolean => existsSync(join(folder, "checkpoint.pt"));
+
+function read(folder: string, name: string): string | null {
+  const file = join(folder, name);
+  return existsSync(file) ? readFileSync(file, "utf8") : null;
 }
 
 async function write(folder: string, name: string, text: string): Promise<void> {
@@ -113,9 +135,11 @@ async function write(folder: string, name: string, text: string): Promise<void> 
   }
 }
 
-/** Deletes a run's adapter and checkpoint; its corpus and settings stay with its figures. */
+/** Deletes a run's adapter and checkpoint, and what a kill left of them; its corpus and settings stay with its figures. */
 export async function deleteAdapter(folder: string): Promise<void> {
-  for (const name of ["adapter.gguf", "checkpoint.pt"]) await rm(join(folder, name), { force: true });
+  for (const name of ["adapter.gguf", "checkpoint.pt"]) {
+    for (const file of [name, `${name}.partial`]) await rm(join(folder, file), { force: true });
+  }
 }
 
 /**
@@ -133,7 +157,8 @@ export async function planLora(options: LoraOptions, signal: AbortSignal): Promi
 
 /**
  * Runs to the end, from where a run that was killed had come, and leaves the adapter in the folder. Cancelling kills the process at once.
- * @throws UserError "tuner-memory", "tuner-base", "tuner-architecture", "no-examples", "disk-full", "tuner-files", "tuner-failed"; AbortError.
+ * @throws UserError "tuner-memory", "tuner-base", "tuner-architecture", "tuner-template", "no-examples", "disk-full", "tuner-files",
+ * "tuner-failed"; AbortError.
  */
 export async function runLora(
   options: LoraOptions,

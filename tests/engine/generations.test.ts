@@ -1,12 +1,18 @@
 /** The whole way of a generation through a real engine, a real LoRA run on a tiny model, and an Ollama that answers from a script. */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { EngineClient } from "../../src/engine/client.ts";
+import type { Loop } from "../../src/engine/cycle.ts";
+import { deleteGeneration, fineTune } from "../../src/engine/generations.ts";
+import { ask, type Question } from "../../src/engine/probe.ts";
 import * as rpc from "../../src/engine/protocol.ts";
-import { openStudy } from "../../src/engine/study.ts";
+import { openStudy, type Study } from "../../src/engine/study.ts";
+import { tunerSettings } from "../../src/study/config.ts";
+import type { Designer } from "../../src/study/ports.ts";
 import { pythonForTests } from "../support/parts.ts";
 import { processesWith } from "../trainer/fixture.ts";
 import { netReply, type Scripted, scriptedOllama } from "./scripted-ollama.ts";
@@ -60,6 +66,15 @@ async function engineOf(dir: string): Promise<EngineClient> {
 const step = (engine: EngineClient, candidates: number) =>
   engine.request(rpc.Step, { candidates, mode: null, seed: null, resume: false }, never);
 
+type Written = { designer: object; tuner: object };
+
+/** Edits the study's file as its user would. */
+function configure(dir: string, edit: (config: Written) => Partial<Written>): void {
+  const file = join(dir, "netwright.json");
+  const config = JSON.parse(readFileSync(file, "utf8")) as Written;
+  writeFileSync(file, JSON.stringify({ ...config, ...edit(config) }));
+}
+
 let width = 8;
 /** Every answer another net. */
 const newNet = () => netReply(width++);
@@ -83,6 +98,8 @@ withTuner(
       base: "scripted-coder:1b",
       device: "cpu",
     });
+    // Another study of this name was here.
+    server.models.add("test:g1");
     let loadedWhileTuning: string[] | null = null;
     engine.on(rpc.DidHappen, (event) => {
       if (event.type === "tuning" && event.stage === "training") loadedWhileTuning ??= [...server.loaded];
@@ -99,7 +116,13 @@ withTuner(
     });
     expect(first.probe?.own).toEqual({ questions: 2, valid: 2, newAndValid: 2 });
     expect(first.run?.steps).toBe(2);
-    expect(server.models.has("test:g1")).toBe(true);
+    // The model's own template and parameters stay: nothing is said of them.
+    const adapter = readFileSync(join(dir, ".netwright/generations/1/adapter.gguf"));
+    expect(server.made.get("test:g1")).toEqual({
+      from: "scripted-coder:1b",
+      adapters: { "adapter.gguf": `sha256:${createHash("sha256").update(adapter).digest("hex")}` },
+      stream: true,
+    });
     const corpus = readFileSync(join(dir, ".netwright/generations/1/corpus.jsonl"), "utf8").trim().split("\n");
     expect(corpus).toHaveLength(3);
     const [example] = corpus.map((line) => JSON.parse(line));
@@ -113,7 +136,12 @@ withTuner(
     expect(detail.attempts[0]?.model).toBe("test:g1");
 
     // A worse one is kept, and its parent goes on.
+    await engine.request(rpc.UseGeneration, { generation: 1 }, never);
+    // An engine that was killed left it in memory.
+    server.loaded.add("test:g1");
+    loadedWhileTuning = null;
     const second = await engine.request(rpc.FineTune, { restart: false }, never);
+    expect(loadedWhileTuning).toEqual([]);
     expect(second).toMatchObject({ generation: 2, parent: 1, state: "kept", current: false, accepted: 5 });
     const current = async () => {
       const { generations } = await engine.request(rpc.GetSnapshot, null, never);
@@ -222,6 +250,17 @@ withTuner(
       await expect.poll(() => processesWith(dir), { timeout: 20_000 }).toEqual([]);
       expect(study.store.generation(1).state).toBe(stage === "probing" ? "probing" : "tuning");
       client = await engineOf(dir);
+      if (stage !== "training") continue;
+      // What is edited meanwhile is for the next one; another model is an error before anything else.
+      configure(dir, ({ designer }) => ({ designer: { ...designer, model: "other:1b" } }));
+      await expect(client.request(rpc.FineTune, { restart: false }, never)).rejects.toThrow(
+        /tuned from scripted-coder/,
+      );
+      expect((await client.request(rpc.PlanTuning, null, never)).obstacle?.code).toBe("generation-base");
+      configure(dir, ({ designer, tuner }) => ({
+        designer: { ...designer, model: "scripted-coder:1b" },
+        tuner: { ...tuner, epochs: 3, threads: 2 },
+      }));
     }
     hold = false;
     const made = await client.request(rpc.FineTune, { restart: false }, never);
@@ -231,15 +270,132 @@ withTuner(
   },
 );
 
-withTuner("an adapter that Ollama refuses ends its generation; the parent goes on", { timeout: 300_000 }, async () => {
-  const { engine, server } = await studyWith(newNet);
-  await step(engine, 2);
-  server.refusesAdapters = true;
-  await expect(engine.request(rpc.FineTune, { restart: false }, never)).rejects.toThrow(/unsupported architecture/);
-  const { generations, activity } = await engine.request(rpc.GetSnapshot, null, never);
-  expect(generations).toMatchObject([
-    { state: "failed", current: false, error: expect.stringContaining("unsupported architecture") },
-  ]);
-  expect(activity.error?.message).toContain("unsupported architecture");
-  expect((await step(engine, 1)).summary.generation).toBe(0);
+withTuner(
+  "a tuning that has trained nothing yet is begun anew with the settings of now",
+  { timeout: 300_000 },
+  async () => {
+    const { dir, engine } = await studyWith(newNet, { probe: 1 });
+    await step(engine, 2);
+    const stop = new AbortController();
+    engine.on(rpc.DidHappen, (event) => {
+      if (event.type === "tuning" && event.stage === "loading") stop.abort();
+    });
+    const stopped = engine.request(rpc.FineTune, { restart: false }, stop.signal);
+    await expect(stopped).rejects.toMatchObject({ name: "AbortError" });
+    configure(dir, ({ tuner }) => ({ tuner: { ...tuner, epochs: 1 } }));
+    expect((await engine.request(rpc.PlanTuning, null, never)).resumes).toBeNull();
+    const made = await engine.request(rpc.FineTune, { restart: false }, never);
+    expect(made).toMatchObject({ generation: 2, state: "published", settings: { epochs: 1 }, run: { steps: 1 } });
+  },
+);
+
+withTuner(
+  "an adapter that Ollama refuses ends its generation, and a hiccup of Ollama does not",
+  { timeout: 300_000 },
+  async () => {
+    const { dir, engine, server } = await studyWith(newNet);
+    await step(engine, 2);
+    const tune = () => engine.request(rpc.FineTune, { restart: false }, never);
+    const generations = async () => (await engine.request(rpc.GetSnapshot, null, never)).generations;
+    server.refusesToMake = "write blobs/sha256-1: no space left on device";
+    await expect(tune()).rejects.toThrow(/no space left/);
+    server.refusesToMake = null;
+    server.refusesToAnswer = "model requires more system memory (9 GiB) than is available (2 GiB)";
+    await expect(tune()).rejects.toThrow(/more system memory/);
+    expect(await generations()).toMatchObject([{ state: "probing", error: null }]);
+    server.refusesToAnswer = null;
+    expect(await tune()).toMatchObject({ generation: 1, state: "published" });
+
+    await engine.request(rpc.UseGeneration, { generation: 0 }, never);
+    server.refusesToMake = "unsupported architecture";
+    await expect(tune()).rejects.toThrow(/unsupported architecture/);
+    expect(await generations()).toMatchObject([
+      { state: "published" },
+      { state: "failed", current: false, error: expect.stringContaining("unsupported architecture") },
+    ]);
+    expect(existsSync(join(dir, ".netwright/generations/2/adapter.gguf"))).toBe(false);
+    const { activity } = await engine.request(rpc.GetSnapshot, null, never);
+    expect(activity.error?.message).toContain("unsupported architecture");
+    expect((await step(engine, 1)).summary.generation).toBe(0);
+
+    // That its parent is refused says nothing of the third.
+    await engine.request(rpc.UseGeneration, { generation: 1 }, never);
+    await expect(tune()).rejects.toThrow(/Generation 1, the parent: .*unsupported architecture/);
+    expect((await generations()).map(({ state }) => state)).toEqual(["published", "failed", "probing"]);
+  },
+);
+
+/** A study with one generation in a state, as the store tells it, and Ollama's model of it; no engine runs. */
+async function withGeneration(): Promise<{ study: Study; server: Scripted }> {
+  const server = await scriptedOllama(() => null);
+  closing.push(() => server.close());
+  const dir = makeStudy(server.host);
+  closing.push(() => rmSync(dir, { recursive: true, force: true }));
+  const study = openStudy(dir);
+  closing.push(() => study.close());
+  beginGeneration(study, 0);
+  for (const names of [server.models, server.loaded]) names.add("test:g1");
+  return { study, server };
+}
+
+function beginGeneration({ store, config }: Study, parent: number): number {
+  const settings = tunerSettings(config);
+  return store.beginGeneration({ parent, cycle: 0, accepted: 1, base: "scripted-coder:1b", settings });
+}
+
+const ignore = () => undefined;
+
+test("one that is given up leaves no model in Ollama, whether Ollama runs or not", async () => {
+  const { study, server } = await withGeneration();
+  // Nothing is accepted: that is found once the former is given up.
+  const giveUp = () => expect(fineTune(study, { restart: true }, ignore, never)).rejects.toThrow(/Accept candidates/);
+  await giveUp();
+  expect([...server.models, ...server.loaded]).toEqual(["scripted-coder:1b"]);
+  beginGeneration(study, 0);
+  server.close();
+  await giveUp();
+  expect(study.store.generations().map(({ state }) => state)).toEqual(["failed", "failed"]);
+});
+
+test("one that is deleted before Ollama's model of it was recorded leaves none there", async () => {
+  const { study, server } = await withGeneration();
+  await deleteGeneration(study, 1, never);
+  expect([...server.models]).toEqual(["scripted-coder:1b"]);
+});
+
+test("what an unfinished cycle or generation goes on with is not deleted", async () => {
+  const { study } = await withGeneration();
+  const { store } = study;
+  store.recordProbe(1, "published", null, "test:g1");
+  const going = beginGeneration(study, 1);
+  await expect(deleteGeneration(study, 1, never)).rejects.toThrow(/Finish it first: netwright tune/);
+  store.endGeneration(going, "failed", "");
+  const cycle = store.beginCycle({ mode: "full", planned: 1, seed: 1, generation: 1 });
+  await expect(deleteGeneration(study, 1, never)).rejects.toThrow(/Continue it first: netwright cycle --resume/);
+  store.endCycle(cycle);
+  await deleteGeneration(study, 1, never);
+  expect(store.generation(1).state).toBe("deleted");
+});
+
+test("an answer that cannot be traced costs the probe that answer alone", async () => {
+  const checks = [
+    () => Promise.reject(new Error("the graph cannot be traced")),
+    () => Promise.resolve({ ok: true, checked: {}, seconds: 0 }),
+  ];
+  const trainer = { check: () => checks.shift()?.() };
+  const text = netReply(8);
+  const designer = {
+    info: { provider: "ollama", model: "m", parallel: 1, device: "CPU" },
+    generate: async () => ({ text, promptTokens: 1, tokens: 1, seconds: 1, finish: "stop" }),
+  };
+  const input = { shape: [1, 28, 28], parameterLimit: 1e6, mode: "full", exemplars: [], parent: null, lessons: [] };
+  const question = { input: { ...input, idea: "" }, sampling: {} } as unknown as Question;
+  const answers = await ask(
+    { trainer } as unknown as Loop,
+    designer as unknown as Designer,
+    [question, question],
+    never,
+    ignore,
+  );
+  expect(answers.map((answer) => answer !== null)).toEqual([false, true]);
 });

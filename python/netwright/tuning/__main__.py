@@ -5,7 +5,7 @@ example a line: messages, prefill, answer, heldOut). The run keeps `checkpoint.p
 it goes on exactly where it was killed, and leaves `adapter.gguf`. Events leave as JSON lines on
 descriptor 3:
 
-    {"type": "plan", "architecture", "memoryMiB", "freeMemoryMiB", "tooLong"}
+    {"type": "plan", "architecture", "memoryMiB", "freeMemoryMiB", "tooLong", "obstacle"}
     {"type": "progress", "stage", "step", "steps", "points", "tokensPerSecond",
      "secondsLeft"}
     {"type": "done", "run"}
@@ -21,11 +21,12 @@ import math
 import os
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
-from netwright.tuning.base_model import MIB, TuningError, estimate_memory
+from netwright.tuning.base_model import MIB, TuningError
 from netwright.tuning.events import emit, report
-from netwright.tuning.memory import FOUR_BIT, free_memory, has_four_bits, load_of
+from netwright.tuning.memory import HALF, fit, needed, usable_memory, ways
 from netwright.tuning.run import read_run
 from netwright.tuning.tuner import Tuner, use_threads
 
@@ -44,20 +45,21 @@ def plan(folder: Path) -> None:
     fitting = [(q, a) for q, a in lengths if q + a <= run.max_tokens] or [
         (run.max_tokens, run.max_tokens // 4)
     ]
-    on_gpu = run.device != "cpu"
-    load = load_of(run.settings, fitting)
-    memory = estimate_memory(run.base, load, 2, on_gpu)
-    least = (
-        estimate_memory(run.base, load, FOUR_BIT, on_gpu) if on_gpu and has_four_bits() else memory
-    )
+    # A processor may choose half as much: measuring that would take PyTorch.
+    possible = ways(run, HALF if run.device != "cpu" else 4)
+    obstacle = None
+    try:
+        fit(run, fitting, possible)
+    except TuningError as error:
+        obstacle = str(error)
     emit(
         {
             "type": "plan",
             "architecture": run.base.architecture,
-            "memoryMiB": math.ceil(memory.needed(checkpointing=False) / MIB),
-            "leastMemoryMiB": math.ceil(least.needed(checkpointing=True) / MIB),
-            "freeMemoryMiB": free_memory(run.device) // MIB,
+            "memoryMiB": math.ceil(needed(run, fitting, replace(possible[0], batch=1)) / MIB),
+            "freeMemoryMiB": usable_memory(run.device) // MIB,
             "tooLong": len(lengths) - len(fitting),
+            "obstacle": obstacle,
         }
     )
 
@@ -82,12 +84,14 @@ def failure(error: BaseException, folder: Path) -> tuple[str, str]:
             "disk-full",
             f"The disk is full: {folder} cannot be written. Free some space; the run then goes on.",
         )
-    out_of_memory = type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
-    if out_of_memory or "can't allocate memory" in text:
+    # Here and not above: it loads PyTorch, which an estimate does without.
+    from netwright.candidate import is_out_of_memory
+
+    if is_out_of_memory(error, text) or "CUBLAS_STATUS_ALLOC_FAILED" in text:
         return (
             "tuner-memory",
-            "Tuning ran out of memory. Close other programs, lower "
-            '"tuner.maxTokens" or "tuner.rank", or choose a smaller "designer.model".',
+            'Tuning ran out of memory. Close other programs; or lower "tuner.maxTokens" or '
+            '"tuner.rank" or choose a smaller "designer.model", and start over.',
         )
     if isinstance(error, OSError):
         return "tuner-files", f"{error}. Correct that; the run goes on where it was."

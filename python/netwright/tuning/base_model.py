@@ -39,6 +39,11 @@ class Base:
     def is_gguf(self) -> bool:
         return self.path.is_file()
 
+    @property
+    def loading(self) -> int:
+        """Bytes of the machine's memory: tensors of a GGUF are in single precision at first."""
+        return self.parameters * (5 if self.is_gguf else 2)
+
 
 def read_base(path: Path) -> Base:
     """Reads the header of a GGUF file, or the configuration of a folder with safetensors.
@@ -155,8 +160,7 @@ def estimate_memory(base: Base, load: Load, bytes_per_weight: float, on_gpu: boo
     scores = load.answer_tokens * base.vocabulary * 12
     return Memory(
         weights=weights,
-        # Tensors come from the file in single precision before they take their own.
-        loading=0 if on_gpu else base.parameters * 5,
+        loading=0 if on_gpu else base.loading,
         adapter=adapter,
         activations=load.tokens * base.layers * each + scores,
         checkpointed=load.tokens * (base.layers * 2 * base.hidden * 2 + each) + scores,

@@ -30,6 +30,13 @@ def read_examples(
     run: Run, corpus: list[dict[str, Any]], tokenizer: Any
 ) -> tuple[list[Example], list[Example]]:
     """Examples to train on, and those held out, in the chat form that the designer is asked in."""
+    if not tokenizer.chat_template:
+        raise TuningError(
+            "tuner-template",
+            f"{run.base.path.name} has no chat template, so its questions cannot be written as the "
+            'designer is asked. Set "tuner.base" to a folder with the model\'s safetensors and '
+            "tokenizer.",
+        )
     kept: tuple[list[Example], list[Example]] = ([], [])
     for entry in corpus:
         asked = tokenizer.apply_chat_template(

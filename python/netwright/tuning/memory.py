@@ -1,4 +1,4 @@
-"""What a run takes of its device's memory, and how it is made to fit."""
+"""What a run takes of memory, and how it is made to fit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from netwright.tuning.run import Run, Settings
 
 # Of a GPU's free memory, what a step may take: the rest is fragments and the allocator's own.
 GPU_SHARE = 0.85
-# Bytes a weight: 4 bits with their scales.
-FOUR_BIT = 0.55
+# Bytes a weight: in bfloat16, and 4 bits with their scales.
+HALF, FOUR_BIT = 2, 0.55
 
 
 def load_of(settings: Settings, lengths: list[tuple[int, int]]) -> Load:
@@ -44,47 +44,75 @@ def free_memory(device: str) -> int:
         return free
 
 
+def usable_memory(device: str) -> int:
+    return int(free_memory(device) * (1 if device == "cpu" else GPU_SHARE))
+
+
 @dataclass(frozen=True)
 class Fit:
     """How the run fits its device."""
 
-    four_bit: bool
+    bytes_per_weight: float
     checkpointing: bool
     # Examples differentiated at once.
     batch: int
 
+    @property
+    def four_bit(self) -> bool:
+        return self.bytes_per_weight == FOUR_BIT
 
-def fit(run: Run, lengths: list[tuple[int, int]], bytes_per_weight: int) -> Fit:
-    """Full speed where it fits, else activations computed again, else 4-bit weights (on a GPU).
 
-    Raises TuningError "tuner-memory" where nothing does.
+def ways(run: Run, bytes_per_weight: float) -> list[Fit]:
+    """How a step can be done, the fastest first.
+
+    At full speed, else with activations computed again, else with narrower weights.
     """
     on_gpu = run.device != "cpu"
-    free = int(free_memory(run.device) * (GPU_SHARE if on_gpu else 1))
-    one = load_of(run.settings, lengths)
-    widths: list[float] = (
-        [bytes_per_weight, FOUR_BIT] if on_gpu and has_four_bits() else [bytes_per_weight]
-    )
+    widths = [bytes_per_weight]
+    if on_gpu and has_four_bits():
+        widths.append(FOUR_BIT)
+    if not on_gpu and bytes_per_weight > HALF:
+        widths.append(HALF)
     # Layers cannot be computed again where the question's keys and values come from outside them.
-    ways = [False, True] if run.settings.gradient == "all" else [False]
-    memory = estimate_memory(run.base, one, widths[0], on_gpu)
-    for width in widths:
-        memory = estimate_memory(run.base, one, width, on_gpu)
-        for checkpointing in ways:
-            if memory.needed(checkpointing) > free:
-                continue
-            batch = 1
-            while on_gpu and batch < run.settings.accumulation:
-                more = Load(one.rank, one.tokens * batch * 2, one.answer_tokens * batch * 2)
-                if estimate_memory(run.base, more, width, on_gpu).needed(checkpointing) > free:
-                    break
-                batch *= 2
-            return Fit(width == FOUR_BIT, checkpointing, min(batch, run.settings.accumulation))
-    needed = memory.needed(ways[-1])
+    again = [False, True] if run.settings.gradient == "all" else [False]
+    batches = [run.settings.accumulation] if on_gpu else [1]
+    while batches[-1] > 1:
+        batches.append(batches[-1] // 2)
+    return [Fit(width, way, batch) for width in widths for way in again for batch in batches]
+
+
+def needed(run: Run, lengths: list[tuple[int, int]], way: Fit) -> int:
+    """Bytes of the device."""
+    one = load_of(run.settings, lengths)
+    load = Load(one.rank, one.tokens * way.batch, one.answer_tokens * way.batch)
+    memory = estimate_memory(run.base, load, way.bytes_per_weight, run.device != "cpu")
+    return memory.needed(way.checkpointing)
+
+
+def fit(run: Run, lengths: list[tuple[int, int]], possible: list[Fit]) -> Fit:
+    """The first of the ways that fits. Raises TuningError "tuner-memory" where none does."""
+    on_gpu = run.device != "cpu"
+    if on_gpu:
+        # The machine's own memory holds the weights before the GPU does.
+        loading, free = run.base.loading, free_memory("cpu")
+        if loading > free:
+            folder = 'set "tuner.base" to a folder with its safetensors, or '
+            remedy = folder if run.base.is_gguf else ""
+            what = f"Loading {run.base.path.name}"
+            raise too_little(what, loading, free, "outside the GPU", remedy)
+    free = usable_memory(run.device)
+    takes = [needed(run, lengths, way) for way in possible]
+    for way, bytes_ in zip(possible, takes, strict=True):
+        if bytes_ <= free:
+            return way
     where = f"on {run.device}" if on_gpu else "here"
-    raise TuningError(
+    what = f"Tuning {run.base.path.name}"
+    raise too_little(what, min(takes), free, where, 'lower "tuner.maxTokens" or ')
+
+
+def too_little(what: str, takes: int, free: int, where: str, remedy: str) -> TuningError:
+    return TuningError(
         "tuner-memory",
-        f"Tuning {run.base.path.name} takes about {needed / 2**30:.1f} GiB; {free / 2**30:.1f} GiB "
-        f'are free {where}. Close other programs, lower "tuner.maxTokens", or choose a smaller '
-        '"designer.model".',
+        f"{what} takes about {takes / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free {where}. "
+        f'Close other programs; or {remedy}choose a smaller "designer.model", and start over.',
     )

@@ -32,14 +32,15 @@ class Run:
     threads: int | None
     max_tokens: int
     seed: int
-    # Of everything the run depends on: a checkpoint of another run is not gone on with.
+    # Of everything the weights depend on: a checkpoint of another run is not gone on with.
     identity: str
 
 
 def read_run(folder: Path) -> tuple[Run, list[dict[str, Any]]]:
-    text = (folder / "run.json").read_text()
+    given = json.loads((folder / "run.json").read_text())
     corpus = (folder / "corpus.jsonl").read_text()
-    given = json.loads(text)
+    # Wherever the base lies, and on whichever of several GPUs: the run is the same.
+    what = {**given, "base": Path(given["base"]).name, "device": given["device"].split(":")[0]}
     run = Run(
         base=read_base(Path(given["base"])),
         settings=Settings(**given["settings"]),
@@ -47,6 +48,6 @@ def read_run(folder: Path) -> tuple[Run, list[dict[str, Any]]]:
         threads=given["threads"],
         max_tokens=given["maxTokens"],
         seed=given["seed"],
-        identity=hashlib.sha256(f"{text}\0{corpus}".encode()).hexdigest(),
+        identity=hashlib.sha256(f"{json.dumps(what)}\0{corpus}".encode()).hexdigest(),
     )
     return run, [json.loads(line) for line in corpus.splitlines()]

@@ -14,7 +14,7 @@ from netwright.tuning.events import report
 from netwright.tuning.examples import Example, batches, read_examples, steps_of
 from netwright.tuning.files import written_whole
 from netwright.tuning.loss import answer_loss
-from netwright.tuning.memory import fit
+from netwright.tuning.memory import Fit, fit, ways
 from netwright.tuning.run import Run
 
 if TYPE_CHECKING:
@@ -78,9 +78,14 @@ class Tuner:
         lengths = [(len(e.question), len(e.answer)) for e in self._training + self._held_out]
         saved = self._saved()
         # What goes on must compute as it did.
-        self._dtype = saved["dtype"] if saved else choose_dtype(run.base, self._device)
-        self._fit = fit(run, lengths, self._dtype.itemsize)
-        model = load_model(run.base, self._dtype, self._device, self._fit.four_bit)
+        possible = (
+            [Fit(**saved["fit"])]
+            if saved
+            else ways(run, choose_dtype(run.base, self._device).itemsize)
+        )
+        self._fit = fit(run, lengths, possible)
+        dtype = torch.float32 if self._fit.bytes_per_weight == 4 else torch.bfloat16
+        model = load_model(run.base, dtype, self._device, self._fit.four_bit)
         config = LoraConfig(
             r=run.settings.rank,
             lora_alpha=run.settings.alpha,
@@ -233,7 +238,7 @@ class Tuner:
         buffer = io.BytesIO()
         state = {
             "identity": self._run.identity,
-            "dtype": self._dtype,
+            "fit": asdict(self._fit),
             "progress": asdict(self.progress),
             "weights": self._weights,
             "best": self._best,
