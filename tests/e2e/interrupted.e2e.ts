@@ -62,6 +62,7 @@ describe.skipIf(!python)("an interrupted cycle", () => {
     await (await again.panel.button("Step Cycle")).waitFor();
     const written = (await again.panel.rows()).filter({ hasText: "_c1_" });
     expect(await written.count()).toBe(NETS);
-    expect(await written.filter({ hasText: /\d %/ }).count()).toBe(NETS);
+    // What so small a net learns does not matter: each was trained.
+    expect(await written.filter({ hasText: /Valid|At chance/ }).count()).toBe(NETS);
   });
 });

@@ -280,7 +280,8 @@ export class Palette {
     await until(`${command} is enabled`, () => this.has(command));
     await this.open("F1", ">");
     await this.#page.keyboard.type(command);
-    await this.#row(command).first().waitFor();
+    // Enter is for the row that has the focus, which may be another one until the list has followed the text.
+    await this.widget.locator(".monaco-list-row.focused").and(this.#row(command)).waitFor();
     await this.#page.keyboard.press("Enter");
     await this.widget.waitFor({ state: "hidden" });
   }
