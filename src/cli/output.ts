@@ -110,7 +110,7 @@ export class ProgressLine {
         );
         break;
       case "stage":
-        if (event.because)
+        if (event.stage === "repairing" && event.because)
           this.#say(`  ${event.name}: ${event.because.outcome}, ${event.because.message}; asking for a repair`);
         break;
       case "training":

@@ -11,6 +11,7 @@ import { UserError } from "../study/ports.ts";
 import { engineAddress } from "./address.ts";
 import { fileError } from "./file-error.ts";
 import * as rpc from "./protocol.ts";
+import { VERSION } from "./version.ts";
 
 /** A process that loads a few files and opens a database: far below this on any machine. */
 const START_MILLISECONDS = 30_000;
@@ -52,24 +53,33 @@ export class EngineClient {
     for (let attempt = 1; ; attempt++) {
       const running = await EngineClient.connect(options.dir);
       const client = running ?? (await start(options, signal));
-      const version = await client.#version().catch((error: unknown) => {
-        // One that is just ending, or was just killed, still accepts connections.
-        if (attempt < ENDING_ATTEMPTS && error instanceof UserError && error.code === "engine-gone") return null;
-        throw error;
-      });
-      if (version === rpc.PROTOCOL_VERSION) return client;
-      if (version === null) {
+      const hello = await client
+        .request(rpc.Hello, { protocolVersion: rpc.PROTOCOL_VERSION })
+        .catch((error: unknown) => {
+          // One that is just ending, or was just killed, still accepts connections.
+          if (attempt < ENDING_ATTEMPTS && error instanceof UserError && error.code === "engine-gone") return null;
+          throw error;
+        });
+      if (hello === null) {
         client.close();
         await delay(100, undefined, { signal });
         continue;
       }
-      // One of another version is asked to end; one that is at work is left alone.
-      await client.request(rpc.Shutdown, { force: false }, signal).catch(() => undefined);
+      const speaksAlike = hello.protocolVersion === rpc.PROTOCOL_VERSION;
+      if (speaksAlike && hello.version === VERSION) return client;
+      // One of another version is asked to end: its program may be deleted under it. It does not while it works or serves others.
+      const refusal = await client.request(rpc.Shutdown, { force: false }, signal).then(
+        () => null,
+        (error: unknown) => (error instanceof UserError ? error.code : "busy"),
+      );
+      if (refusal !== null && speaksAlike) return client;
       client.close();
-      if (replaced || !(await isGone(options.dir, signal))) {
+      if (replaced || refusal !== null || !(await isGone(options.dir, signal))) {
         throw new UserError(
           "engine-busy",
-          "An engine of another Netwright version is at work on this study. Wait until its cycle has ended, or stop it there.",
+          refusal === "shared"
+            ? "An engine of another Netwright version serves this study in another window. Reload or close that window, then try again."
+            : "An engine of another Netwright version is at work on this study. Wait until its cycle has ended, or stop it there.",
         );
       }
       replaced = true;
@@ -110,11 +120,6 @@ export class EngineClient {
   close(): void {
     this.#connection.dispose();
     this.#socket.end();
-  }
-
-  async #version(): Promise<number> {
-    const { protocolVersion } = await this.request(rpc.Hello, { protocolVersion: rpc.PROTOCOL_VERSION });
-    return protocolVersion;
   }
 }
 

@@ -2,7 +2,7 @@
 import type { DesignerInfo, TrainerInfo, TrainProgress } from "../study/ports.ts";
 import type { Candidate, DesignMode, Failure, Generation, LossPoint } from "../study/types.ts";
 
-export type Stage = "designing" | "repairing" | "checking" | "comparing" | "training";
+export type Stage = "designing" | "waiting" | "repairing" | "checking" | "comparing" | "training";
 
 export type EngineEvent =
   /** Something is being installed, downloaded, decoded or loaded. `total` null: unknown. */

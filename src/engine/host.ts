@@ -2,7 +2,7 @@
 import { protocolOf, type StudyConfig } from "../study/config.ts";
 import { isCancellation, UserError } from "../study/ports.ts";
 import type { Candidate, Generation } from "../study/types.ts";
-import { prepareArchive, runCycle } from "./cycle.ts";
+import { freeGpu, prepareArchive, runCycle } from "./cycle.ts";
 import { type RunningLoop, startLoop, startTrainer } from "./engine.ts";
 import { measure } from "./evaluate.ts";
 import type { EngineEvent } from "./events.ts";
@@ -25,6 +25,7 @@ import type {
   TuningPlan,
   Underway,
 } from "./protocol.ts";
+import { lastReady, rememberReady } from "./ready.ts";
 import { writeReport } from "./report.ts";
 import { beginRun, candidatesLeft, clearRunning, markRunning, readRunning } from "./running.ts";
 import { readStudyConfig, type Study } from "./study.ts";
@@ -81,8 +82,7 @@ export class EngineHost {
     this.#config = study.config;
     this.#activity = {
       ...AT_REST,
-      designer: null,
-      trainer: null,
+      ...lastReady(study.stateDir),
       error: null,
       interrupted: study.store.openCycle()?.cycle ?? null,
     };
@@ -149,9 +149,10 @@ export class EngineHost {
     this.#set({ run: { ...run, pausing } });
   }
 
-  planTuning(): Promise<TuningPlan> {
-    const unlistened = () => undefined;
-    return planTuning(this.#configured(), unlistened, new AbortController().signal);
+  /** What `fineTune` would do. The designer gives its memory back first: the plan counts what will be free. */
+  async planTuning(signal: AbortSignal): Promise<TuningPlan> {
+    if (!this.busy) await this.#warm?.loop.designer?.release();
+    return planTuning(this.#configured(), () => undefined, signal);
   }
 
   /** Tunes the designer on what is accepted, or goes on with the run that was stopped. */
@@ -182,12 +183,18 @@ export class EngineHost {
 
   accept(ids: number[]): Candidate[] {
     this.#study.store.accept(ids, "user");
-    return this.#reviewed(ids);
+    return this.#review(ids);
   }
 
   reject(ids: number[], reason: string | null): Candidate[] {
     this.#study.store.reject(ids, "user", reason);
-    return this.#reviewed(ids);
+    return this.#review(ids);
+  }
+
+  /** What clients are told when candidates were reviewed. */
+  reviewed(candidates: readonly Candidate[]): Change[] {
+    const changes = candidates.map((candidate): Change => ({ kind: "candidate", candidate }));
+    return [...changes, { kind: "cycles", cycles: this.#study.store.cycles() }];
   }
 
   detail(id: number): Detail {
@@ -206,6 +213,7 @@ export class EngineHost {
       };
       const trainer = await startTrainer(config, this.#study.dir, this.#emit, signal);
       try {
+        await freeGpu(trainer, this.#warm?.loop.designer ?? null);
         this.#set({ state: "running", trainer: trainer.info });
         return await measure(trainer, parameters.code, protocolOf(config), signal, this.#emit);
       } finally {
@@ -224,8 +232,9 @@ export class EngineHost {
       if (before.outcome === null || code === null) {
         throw new UserError("not-trainable", `${before.name} has no finished code to train.`);
       }
-      const { loop } = await this.#loop(false, signal);
+      const { loop, designer } = await this.#loop(false, signal);
       this.#set({ state: "running" });
+      await freeGpu(loop.trainer, designer);
       const protocol = protocolOf(this.#config);
       this.#emit({ type: "stage", id, name: before.name, stage: "training", because: null });
       const result = await loop.trainer.train(code, protocol, signal, (p) =>
@@ -251,9 +260,9 @@ export class EngineHost {
     return this.#work(async (signal) => {
       this.#configure();
       const { ids, skipped } = await importNets(this.#study, dir);
-      const { loop } = await this.#loop(false, signal);
+      const { loop, designer } = await this.#loop(false, signal);
       this.#set({ state: "running" });
-      await prepareArchive(loop, signal);
+      await prepareArchive(loop, designer, signal);
       return { candidates: ids.map((id) => this.#study.store.candidate(id)), skipped };
     });
   }
@@ -285,8 +294,9 @@ export class EngineHost {
     clearTimeout(this.#cooling);
     const warm = this.#warm;
     this.#warm = null;
+    // A server of its own keeps the model, unless it is told. One that does not answer has nothing to give back.
+    await warm?.loop.designer?.release().catch(() => undefined);
     await warm?.loop.close();
-    this.#set({ designer: null, trainer: null });
   }
 
   async #cycle(parameters: StepParameters, signal: AbortSignal): Promise<StepResult> {
@@ -295,7 +305,7 @@ export class EngineHost {
     const { loop, designer } = await this.#loop(true, signal);
     if (!designer) throw new Error("the loop started without a designer");
     this.#set({ state: "running" });
-    await prepareArchive(loop, signal);
+    await prepareArchive(loop, designer, signal);
     const options = {
       candidates: parameters.candidates,
       mode: parameters.mode ?? config.designer.mode,
@@ -320,6 +330,7 @@ export class EngineHost {
     const first = store.cycles().filter(({ ended }) => ended !== null).length - begun.cyclesDone;
     let state = begun;
     this.#set({ run: state });
+    let tuned = false;
     for (;;) {
       markRunning(stateDir, { run: parameters, state });
       const candidates = candidatesLeft(parameters, state);
@@ -330,11 +341,16 @@ export class EngineHost {
         const cycles = store.cycles().slice(first);
         return { cycles, generations: store.generations(), ended: pausing ? "paused" : "budget" };
       }
-      if (parameters.tune && !open) await this.#tuneIfEnough(signal);
+      if (parameters.tune && !open && !tuned) {
+        tuned = await this.#tuneIfEnough(signal);
+        // That took its time: the run may have been paused meanwhile, or its hours have passed.
+        if (tuned) continue;
+      }
       const { summary } = await this.#cycle(
         { ...parameters, candidates: Math.max(1, candidates), resume: true },
         signal,
       );
+      tuned = false;
       state = {
         ...state,
         cyclesDone: state.cyclesDone + 1,
@@ -345,17 +361,18 @@ export class EngineHost {
     }
   }
 
-  /** A tuning that fails costs the run nothing but itself: the designer stays as it is. */
-  async #tuneIfEnough(signal: AbortSignal): Promise<void> {
+  /** Whether there was enough to tune on. A tuning that fails costs the run nothing but itself: the designer stays as it is. */
+  async #tuneIfEnough(signal: AbortSignal): Promise<boolean> {
     const study = this.#configured();
-    if (newlyAccepted(study).newAccepted < study.config.tuner.newAccepted) return;
+    if (newlyAccepted(study).newAccepted < study.config.tuner.newAccepted) return false;
     try {
       await this.#tune({ restart: false }, signal);
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      this.#emit({ type: "note", message: `The designer was not tuned: ${error.message}` });
+      if (signal.aborted || isCancellation(error)) throw error;
+      this.#emit({ type: "note", message: `The designer was not tuned: ${(error as Error).message}` });
       this.#set({ tuning: null });
     }
+    return true;
   }
 
   /** The study as its file says now. */
@@ -416,6 +433,7 @@ export class EngineHost {
       }
       case "ready":
         this.#set({ designer: event.designer ?? this.#activity.designer, trainer: event.trainer, setup: null });
+        rememberReady(this.#study.stateDir, this.#activity);
         break;
       case "cycle-started":
         // The seeds' counts were shown until now; those of a resumed cycle come with its next step.
@@ -488,10 +506,9 @@ export class EngineHost {
     };
   }
 
-  #reviewed(ids: number[]): Candidate[] {
+  #review(ids: number[]): Candidate[] {
     const candidates = ids.map((id) => this.#study.store.candidate(id));
-    const changes: Change[] = candidates.map((candidate) => ({ kind: "candidate", candidate }));
-    this.#listener.changes([...changes, { kind: "cycles", cycles: this.#study.store.cycles() }]);
+    this.#listener.changes(this.reviewed(candidates));
     return candidates;
   }
 }

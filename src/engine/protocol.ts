@@ -200,7 +200,9 @@ const notice = <P>(method: string): Notice<P> => ({ method });
 export const FAILED = 1;
 export const CANCELLED = -32800;
 
-export const Hello = call<{ protocolVersion: number }, { protocolVersion: number; pid: number }>("hello");
+export const Hello = call<{ protocolVersion: number }, { protocolVersion: number; version: string; pid: number }>(
+  "hello",
+);
 export const GetSnapshot = call<null, Snapshot>("snapshot");
 /** Runs one cycle; answers when it ended. Cancelling the request stops the cycle, as `Stop` does. */
 export const Step = call<StepParameters, StepResult>("step");
@@ -230,7 +232,7 @@ export const ExportLemur = call<{ dir: string }, { nets: number; files: number }
 export const ImportLemur = call<{ dir: string }, ImportResult>("importLemur");
 /** Subscribes to the text of one candidate as it is written (null: to none); answers with what is written so far. */
 export const WatchText = call<{ id: number | null }, { text: string }>("watchText");
-/** Ends the engine when nothing runs, or at once with `force`. */
+/** Ends the engine when nothing runs and no other client is there ("busy", "shared"), or at once with `force`. */
 export const Shutdown = call<{ force: boolean }, void>("shutdown");
 
 export const DidChange = notice<Changes>("changes");

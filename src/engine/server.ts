@@ -9,6 +9,7 @@ import type { EngineEvent } from "./events.ts";
 import { EngineHost } from "./host.ts";
 import * as rpc from "./protocol.ts";
 import type { Study } from "./study.ts";
+import { VERSION } from "./version.ts";
 
 /** Changes within this time travel together. */
 const FLUSH_MILLISECONDS = 80;
@@ -33,7 +34,8 @@ export class EngineServer {
   #flushing: NodeJS.Timeout | null = null;
   #idle: NodeJS.Timeout | undefined;
   #polling: NodeJS.Timeout | undefined;
-  #seen: number;
+  /** What other processes had recorded when it was last looked at. */
+  #others: { version: number; review: number };
 
   /** `ended` is called once the engine has closed. */
   constructor(study: Study, options: { idleSeconds: number }, ended: () => void) {
@@ -44,7 +46,7 @@ export class EngineServer {
       changes: (changes) => this.#changed(changes),
       event: (event) => this.#happened(event),
     });
-    this.#seen = study.store.changes();
+    this.#others = { version: study.store.othersVersion(), review: study.store.lastReview() };
     this.#server = createServer((socket) => this.#connect(socket));
   }
 
@@ -88,7 +90,7 @@ export class EngineServer {
       token.onCancellationRequested(() => void host.stop());
       return work();
     };
-    on(rpc.Hello, () => ({ protocolVersion: rpc.PROTOCOL_VERSION, pid: process.pid }));
+    on(rpc.Hello, () => ({ protocolVersion: rpc.PROTOCOL_VERSION, version: VERSION, pid: process.pid }));
     on(rpc.GetSnapshot, () => {
       this.#flush();
       return { number: this.#number, ...host.snapshot() };
@@ -96,7 +98,11 @@ export class EngineServer {
     on(rpc.Step, (parameters, token) => followed(token, () => host.step(parameters)));
     on(rpc.Run, (parameters, token) => followed(token, () => host.run(parameters)));
     on(rpc.Pause, ({ pausing }) => host.pause(pausing));
-    on(rpc.PlanTuning, () => host.planTuning());
+    on(rpc.PlanTuning, (_, token) => {
+      const cancelling = new AbortController();
+      token.onCancellationRequested(() => cancelling.abort());
+      return host.planTuning(cancelling.signal);
+    });
     on(rpc.FineTune, (parameters, token) => {
       token.onCancellationRequested(() => void host.stop());
       return host.fineTune(parameters);
@@ -126,9 +132,10 @@ export class EngineServer {
       return { text: id === null ? "" : host.text(id) };
     });
     on(rpc.Shutdown, async ({ force }) => {
-      const others = this.#clients.size > 1;
-      if (force || (!host.busy && !others)) setImmediate(() => void this.close());
-      else if (host.busy) throw new UserError("busy", "The engine is at work on this study.");
+      if (!force && host.busy) throw new UserError("busy", "The engine is at work on this study.");
+      if (!force && this.#clients.size > 1)
+        throw new UserError("shared", "Another window uses the engine of this study.");
+      setImmediate(() => void this.close());
     });
     this.#clients.add(client);
     // One that cannot be read or written to is gone, as one that closed.
@@ -178,18 +185,14 @@ export class EngineServer {
       void connection.sendNotification(method, message).catch(() => undefined);
   }
 
-  /** Sends what other processes recorded. */
+  /** Sends what other processes recorded: reviews, for all else goes through an engine. */
   #poll(): void {
     const { store } = this.#study;
-    const changes = store.changes();
-    if (changes === this.#seen) return;
-    this.#seen = changes;
-    if (this.#host.busy || this.#clients.size === 0) return;
-    this.#changed([
-      ...store.list().map((candidate): rpc.Change => ({ kind: "candidate", candidate })),
-      { kind: "cycles", cycles: store.cycles() },
-      { kind: "generations", generations: store.generations() },
-    ]);
+    const version = store.othersVersion();
+    if (version === this.#others.version) return;
+    const reviewed = store.reviewedSince(this.#others.review);
+    this.#others = { version, review: store.lastReview() };
+    if (reviewed.length > 0) this.#changed(this.#host.reviewed(reviewed));
   }
 
   #watchIdle(): void {

@@ -114,10 +114,9 @@ export class Database {
     }
   }
 
-  /** Grows with every change, whichever client made it: its own changes and the commits of others. */
-  changes(): number {
-    const own = this.get<{ n: number }>("SELECT total_changes() AS n")?.n ?? 0;
-    return own + this.#guard(() => this.#pragma("data_version"));
+  /** Another number after each commit of another connection; this one's own leave it as it is. */
+  othersVersion(): number {
+    return this.#guard(() => this.#pragma("data_version"));
   }
 
   close(): void {

@@ -494,9 +494,20 @@ export class StudyStore {
     return this.#db.transaction(work);
   }
 
-  /** Grows with every change of the record, whichever client made it. Cheap: meant for polling. */
-  changes(): number {
-    return this.#db.changes();
+  /** Another number after each change that another client made; its own leave it as it is. Cheap: meant for polling. */
+  othersVersion(): number {
+    return this.#db.othersVersion();
+  }
+
+  /** The number of the newest review; 0: there is none. */
+  lastReview(): number {
+    return this.#db.get<{ id: number | null }>("SELECT max(id) AS id FROM reviews")?.id ?? 0;
+  }
+
+  /** The candidates with reviews after the one of that number. */
+  reviewedSince(review: number): Candidate[] {
+    const rows = this.#db.all<{ id: number }>("SELECT DISTINCT candidate AS id FROM reviews WHERE id > ?", review);
+    return rows.map(({ id }) => this.candidate(id));
   }
 
   close(): void {

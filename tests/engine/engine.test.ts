@@ -4,12 +4,14 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeAll, expect, test } from "vitest";
+import { ResponseError } from "vscode-jsonrpc";
 import { createMessageConnection, SocketMessageReader, SocketMessageWriter } from "vscode-jsonrpc/node";
 import { engineAddress } from "../../src/engine/address.ts";
 import type { EngineClient } from "../../src/engine/client.ts";
 import { lockStudy } from "../../src/engine/lock.ts";
 import * as rpc from "../../src/engine/protocol.ts";
 import { openStudy } from "../../src/engine/study.ts";
+import { VERSION } from "../../src/engine/version.ts";
 import { pythonForTests } from "../support/parts.ts";
 import { netReply, type Scripted, scriptedOllama } from "./scripted-ollama.ts";
 import { makeStudy, never, openEngine } from "./study.ts";
@@ -135,6 +137,89 @@ withWorker("a killed engine loses nothing: the next one continues by itself", { 
   expect(candidates.map(({ outcome }) => outcome)).toEqual(["valid", "valid", "valid"]);
   expect((await second.request(rpc.GetSnapshot, null)).cycles.map(({ cycle }) => cycle)).toEqual([0, 1]);
 });
+
+withWorker("a killed run of cycles goes on by itself to the end of its budget", { timeout: 300_000 }, async () => {
+  let slow = true;
+  const server = await scripted((_, question) => (slow && question >= 1 ? null : netReply(8 + question)));
+  const dir = makeStudy(server.host);
+  const first = await openEngine(dir);
+  const { pid } = await first.request(rpc.Hello, { protocolVersion: rpc.PROTOCOL_VERSION });
+  const budget = { cycles: 2, hours: null, candidates: null };
+  const running = first.request(rpc.Run, { candidates: 1, mode: null, seed: null, tune: false, budget }, never);
+  // The first cycle has ended; the second waits for its answer.
+  await happening(first, ({ type }) => type === "candidate");
+  await happening(first, (event) => event.type === "cycle-started" && (event as { cycle?: number }).cycle === 2);
+  process.kill(pid, "SIGKILL");
+  await expect(running).rejects.toMatchObject({ code: "engine-gone" });
+  slow = false;
+  const second = await engineOf(dir);
+  const ended = async () => (await second.request(rpc.GetSnapshot, null)).cycles.filter((c) => c.ended).length;
+  // Cycle 0 counts as well.
+  await expect.poll(ended, { timeout: 120_000 }).toBeGreaterThanOrEqual(2);
+  await expect
+    .poll(async () => (await second.request(rpc.GetSnapshot, null)).activity.state, { timeout: 60_000 })
+    .toBe("idle");
+  const { cycles, activity } = await second.request(rpc.GetSnapshot, null);
+  expect(cycles.map(({ cycle }) => cycle)).toEqual([0, 1, 2]);
+  expect(activity).toMatchObject({ interrupted: null, error: null });
+});
+
+withWorker(
+  "a review made beside a working engine is told at once, and nothing else with it",
+  { timeout: 300_000 },
+  async () => {
+    const replies = [netReply(8), netReply(12)];
+    const server = await scripted((_, question) => replies[question] ?? null);
+    const dir = makeStudy(server.host);
+    const engine = await engineOf(dir);
+    const { candidates } = await step(engine, 2);
+    const [first, second] = candidates.map(({ id }) => id);
+    await engine.request(rpc.Accept, { ids: [second ?? 0] });
+    // The next cycle waits for an answer that does not come.
+    const stopping = new AbortController();
+    const running = step(engine, 1, {}, stopping.signal);
+    await happening(engine, ({ type, stage }) => type === "stage" && stage === "designing");
+    const told: number[] = [];
+    const heard = new Promise<void>((resolve) => {
+      engine.on(rpc.DidChange, ({ changes }) => {
+        for (const change of changes) if (change.kind === "candidate") told.push(change.candidate.id);
+        if (told.includes(first ?? 0)) resolve();
+      });
+    });
+    const beside = openStudy(dir);
+    beside.store.accept([first ?? 0], "user");
+    beside.close();
+    await heard;
+    const known = new Set([first, second]);
+    // Neither the seeds nor the rest of the table: the one, and at most the engine's own review with it.
+    expect(told.filter((id) => !known.has(id) && id <= (second ?? 0))).toEqual([]);
+    stopping.abort();
+    await expect(running).rejects.toMatchObject({ name: "AbortError" });
+  },
+);
+
+withWorker(
+  "what designed and trained last is told at rest, by the next engine too; an engine that ends gives the model's memory back",
+  { timeout: 300_000 },
+  async () => {
+    const server = await scripted((_, question) => netReply(8 + question));
+    const dir = makeStudy(server.host);
+    const engine = await engineOf(dir);
+    expect((await engine.request(rpc.GetSnapshot, null)).activity).toMatchObject({ designer: null, trainer: null });
+    await step(engine, 1);
+    expect([...server.loaded]).toEqual(["scripted-coder:1b"]);
+    const gone = new Promise<void>((resolve) => engine.onClose(resolve));
+    await engine.request(rpc.Shutdown, { force: false });
+    await gone;
+    expect([...server.loaded]).toEqual([]);
+    const { activity } = await (await engineOf(dir)).request(rpc.GetSnapshot, null);
+    expect(activity).toMatchObject({
+      state: "idle",
+      designer: { provider: "ollama", model: "scripted-coder:1b" },
+      trainer: { device: "cpu" },
+    });
+  },
+);
 
 withWorker(
   "when the designer dies in mid-cycle the error says so, and the cycle can be resumed",
@@ -282,6 +367,41 @@ test("an engine of another version is replaced when idle, and named when at work
   busy = false;
   const engine = await engineOf(dir);
   expect((await engine.request(rpc.Hello, { protocolVersion: 1 })).protocolVersion).toBe(rpc.PROTOCOL_VERSION);
+});
+
+test("an engine of another version that speaks alike is used while it works, and replaced when idle", async () => {
+  const server = await scripted(() => null);
+  const dir = makeStudy(server.host);
+  let busy = true;
+  const old = createServer((socket) => {
+    const connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
+    connection.onRequest(rpc.Hello.method, () => ({
+      protocolVersion: rpc.PROTOCOL_VERSION,
+      version: "0.0.1",
+      pid: 4711,
+    }));
+    connection.onRequest(rpc.Shutdown.method, () => {
+      if (busy) return new ResponseError(rpc.FAILED, "at work", { code: "busy" });
+      old.close();
+      return null;
+    });
+    connection.listen();
+  }).listen(engineAddress(dir));
+  const follower = await openEngine(dir);
+  expect((await follower.request(rpc.Hello, { protocolVersion: rpc.PROTOCOL_VERSION })).pid).toBe(4711);
+  follower.close();
+  busy = false;
+  const engine = await engineOf(dir);
+  expect((await engine.request(rpc.Hello, { protocolVersion: rpc.PROTOCOL_VERSION })).version).toBe(VERSION);
+});
+
+test("an engine that another client uses is not ended by one that asks politely", async () => {
+  const server = await scripted(() => null);
+  const dir = makeStudy(server.host);
+  const engine = await engineOf(dir);
+  const other = later(await openEngine(dir), (client) => client.close());
+  await expect(other.request(rpc.Shutdown, { force: false })).rejects.toMatchObject({ code: "shared" });
+  expect((await engine.request(rpc.Hello, { protocolVersion: rpc.PROTOCOL_VERSION })).pid).toBeGreaterThan(0);
 });
 
 test("an engine that nobody needs ends itself", async () => {

@@ -118,7 +118,7 @@ try {
     return "";
   });
   measure("unindexed, when all are", () => [...reopened.unindexed(1)].length);
-  measure("changes()", () => reopened.changes());
+  measure("othersVersion()", () => reopened.othersVersion());
   const last = reopened.beginCycle({ mode: "full", planned: 1, seed: 1, generation: 0 });
   measure("one plain insert, durable", () =>
     reopened.addCandidate({ cycle: last, name: "Last", mode: "full", parent: null, seed: 1, idea: null, code: null }),

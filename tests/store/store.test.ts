@@ -312,17 +312,29 @@ describe("fingerprints", () => {
   });
 });
 
-describe("changes", () => {
-  it("grow with this client's writes and with another's, and with nothing else", () => {
+describe("what others wrote", () => {
+  it("shows in a number that a client's own writes leave as it is", () => {
     const file = `${scratch()}/study.db`;
     const [one, other] = [freshStore(file), freshStore(file)];
-    const before = one.changes();
-    one.list();
-    expect(one.changes()).toBe(before);
-    addCandidate(other, 0, "A");
-    const after = one.changes();
-    expect(after).toBeGreaterThan(before);
-    addCandidate(one, 0, "B");
-    expect(one.changes()).toBeGreaterThan(after);
+    const before = one.othersVersion();
+    addCandidate(one, 0, "A");
+    expect(one.othersVersion()).toBe(before);
+    addCandidate(other, 0, "B");
+    const after = one.othersVersion();
+    expect(after).not.toBe(before);
+    expect(one.othersVersion()).toBe(after);
+  });
+
+  it("is told by its reviews", () => {
+    const file = `${scratch()}/study.db`;
+    const [one, other] = [freshStore(file), freshStore(file)];
+    const [a, b] = [addCandidate(one, 0, "A"), addCandidate(one, 0, "B")];
+    for (const id of [a, b]) one.finish(id, { outcome: "forward", error: FAILURE, proposed: false });
+    expect(one.lastReview()).toBe(0);
+    other.reject([a], "user", "too plain");
+    const seen = one.lastReview();
+    expect(one.reviewedSince(0).map(({ id }) => id)).toEqual([a]);
+    other.reject([b], "user", null);
+    expect(one.reviewedSince(seen)).toMatchObject([{ id: b, accepted: false }]);
   });
 });
