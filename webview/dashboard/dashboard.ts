@@ -484,7 +484,7 @@ function beside(
   const own = figures.map(({ cycle }) => cycle);
   const places = reference ? [...new Set([...own, first.cycle, last.cycle])].sort((a, b) => a - b) : own;
   const paper: Series = {
-    label: `${PUBLISHED.label}: ${what} of its first and its last cycle, joined`,
+    label: `${PUBLISHED.label}: ${what} of first and last cycle, joined`,
     values: places.map((cycle) => (cycle === first.cycle ? firstValue : cycle === last.cycle ? lastValue : null)),
     color: "descriptionForeground",
     dash: [3, 4],
