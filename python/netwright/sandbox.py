@@ -1,6 +1,7 @@
 """What confines the process of a candidate: limits, a filter of system calls, a filter of files.
 
-All of it needs no privilege and is one-way. Linux has every layer; elsewhere limits alone hold.
+All of it needs no privilege and is one-way. Linux has every layer; elsewhere the limits of files
+and of processor time alone hold.
 Sources: prctl(2), seccomp(2), landlock(7), the system call tables of Linux 6.9 (x86_64, and the
 generic one of aarch64), include/uapi/linux/{filter,seccomp,landlock}.h.
 """
@@ -8,6 +9,7 @@ generic one of aarch64), include/uapi/linux/{filter,seccomp,landlock}.h.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import platform
 import resource
@@ -394,3 +396,7 @@ def confine(memory: int, threads: int, devices: Sequence[str]) -> list[str]:
     if filter_system_calls(device_files=bool(devices)):
         layers.insert(0, "seccomp")
     return layers
+
+
+if __name__ == "__main__":  # `python -m netwright.sandbox`: which layers hold here
+    print(json.dumps(confine(memory=64 << 20, threads=1, devices=())))

@@ -12,8 +12,12 @@ Requests come as JSON lines on descriptor 3, events leave as JSON lines on descr
     {"type": "ready", "torch", "device", "deviceName", "sandbox"}
     {"type": "started", "id"}
     {"type": "progress", "id", "epoch", "batch", "batches", "secondsLeft"}
-    {"type": "result", "id", "status": "checked" | "trained" | "failed" | "error", "seconds", ...}
+    {"type": "result", "id", "status": "checked" | "trained" | "failed", "seconds", ...}
+    {"type": "result", "id", "status": "not-started", "seconds", "message"}
     {"type": "fatal", "message"}
+
+Whatever happens once a candidate's process has its job is the candidate's: "failed". "not-started"
+is the machine's doing: no process could be made ready for it.
 
 The end of the requests ends the worker and all it has started.
 """
@@ -31,7 +35,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, cast, get_args
 
 import torch
 import torch._dynamo  # optimisers import it on first use, which takes seconds
@@ -53,9 +57,8 @@ GRACE_SECONDS = 1.0
 SPARE_SECONDS = 120.0
 SPARE_ATTEMPTS = 3
 
-OUTCOMES = frozenset(
-    ("syntax", "contract", "init", "forward", "shape", "too-large", "train", "timeout")
-) | {"out-of-memory"}
+ANSWERS = {"check": "checked", "train": "trained"}
+OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 
 
 class Garbage(Exception):
@@ -229,7 +232,16 @@ class Worker:
                 child.progressed = now
                 send({**message, "id": child.job["id"]})
         elif kind == "result":
-            self._answer(child, message)
+            self._hear_result(child, child.job, message)
+        else:
+            raise Garbage
+
+    def _hear_result(self, child: Child, job: dict[str, Any], result: dict[str, Any]) -> None:
+        status = result["status"]
+        if status == "error":
+            self._end(child, None, f"broke off: {result['message']}")
+        elif status in ("failed", ANSWERS[job["type"]]):
+            self._answer(child, result)
             self._kill(child)
         else:
             raise Garbage
@@ -281,7 +293,8 @@ class Worker:
         where = STAGE_WORDS[child.stage]
         if outcome is None:
             what = f"The process {what}"
-        child.failure = Failure(outcome or STAGE_OUTCOMES[child.stage], f"{what}, {where}")
+        message = f"{what[:200]}, {where}"
+        child.failure = Failure(outcome or STAGE_OUTCOMES[child.stage], message)
         self._kill(child)
 
     def _kill(self, child: Child) -> None:
@@ -322,7 +335,7 @@ class Worker:
                     {
                         "type": "result",
                         "id": job["id"],
-                        "status": "error",
+                        "status": "not-started",
                         "message": message,
                         "seconds": 0.0,
                     }

@@ -46,6 +46,12 @@ def test_names_the_layers_that_hold() -> None:
     assert outcome == "done"
 
 
+def test_run_as_a_program_it_names_them_too() -> None:
+    command = [sys.executable, "-m", "netwright.sandbox"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE)
+    assert json.loads(done.stdout) == attempt("pass")[0]
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -1,6 +1,5 @@
 /** The designer: a local model behind one interface, whoever serves it. */
-import { existsSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, isAbsolute } from "node:path";
 import { type Designer, UserError } from "../study/ports.ts";
 import { openLlama } from "./llama/parent.ts";
 import { DEFAULT_EMBEDDED_MODEL, EMBEDDED_MODELS, ensureModel, installedModels } from "./models.ts";
@@ -22,7 +21,10 @@ export type { OnProgress, Progress } from "./progress.ts";
 export interface DesignerConfig {
   /** auto: a reachable Ollama with a suitable model (suitableModel in ollama.ts), else the embedded model. */
   provider: "auto" | "ollama" | "llama.cpp";
-  /** An Ollama model, an embedded model's name, or a GGUF file; null: the suitable one, or the embedded default. */
+  /**
+   * An Ollama model, an embedded model's name, or a GGUF file by its whole path or its name in the data home; null: the suitable one,
+   * or the embedded default.
+   */
   model: string | null;
   /** Ollama's address; null: OLLAMA_HOST, or this machine. */
   host: string | null;
@@ -122,7 +124,7 @@ export async function chooseDesigner(
 
 /** Whether a model that is named can only be an embedded one. */
 const isEmbedded = (name: string, given: string | null) =>
-  given !== null && (Object.hasOwn(EMBEDDED_MODELS, name) || /\.gguf$/i.test(name) || existsSync(name));
+  given !== null && (Object.hasOwn(EMBEDDED_MODELS, name) || /\.gguf$/i.test(name) || isAbsolute(name));
 
 /** The models of an Ollama that answers; null where none does. What stands there instead is its host's business, not an error here. */
 async function reachable(host: string | null, signal: AbortSignal): Promise<LocalModel[] | null> {

@@ -57,8 +57,9 @@ const PATIENCE: Patience = { connectMs: 5000, idleMs: 30_000 };
 const BREAKS = 3;
 
 /**
- * A model file that is there and whole: the file given; or the named model in `<home>/models`, fetched when missing. A model that is
- * there is known by its size, its time and the note left when it was checked, so a warm start reads nothing.
+ * A model file that is there and whole: the file given, by its whole path or its name in `<home>/models`; or the named model there,
+ * fetched when missing. A model that is there is known by its size, its time and the note left when it was checked, so a warm start
+ * reads nothing.
  *
  * @throws UserError "model-unknown", "model-unreadable", "model-unreachable", "model-checksum", "disk-full", "disk-error"; AbortError.
  */
@@ -86,7 +87,7 @@ export async function installedModels(home: string): Promise<string[]> {
 
 async function givenFile(nameOrPath: string, home: string): Promise<string> {
   const beside = join(home, "models", nameOrPath);
-  const candidates = isAbsolute(nameOrPath) ? [nameOrPath] : [resolve(nameOrPath), beside, `${beside}.gguf`];
+  const candidates = isAbsolute(nameOrPath) ? [nameOrPath] : [beside, `${beside}.gguf`];
   for (const path of candidates) {
     const found = await stat(path).catch(() => null);
     if (!found?.isFile()) continue;
@@ -94,7 +95,8 @@ async function givenFile(nameOrPath: string, home: string): Promise<string> {
     return path;
   }
   if (extname(nameOrPath) === ".gguf" || /[\\/]/.test(nameOrPath)) {
-    throw new UserError("model-unknown", `There is no model file ${nameOrPath}. Correct "designer.model".`);
+    const where = isAbsolute(nameOrPath) ? "" : `, in the study's folder or in ${join(home, "models")}`;
+    throw new UserError("model-unknown", `There is no model file ${nameOrPath}${where}. Correct "designer.model".`);
   }
   throw new UserError(
     "model-unknown",

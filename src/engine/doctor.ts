@@ -3,11 +3,12 @@ import { statfsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, resolve } from "node:path";
 import { chooseDesigner, listDesigners } from "../designer/index.ts";
+import { ensureModel } from "../designer/models.ts";
 import type { StudyConfig } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
 import { probeDevices } from "../trainer/devices.ts";
 import { findPython, installedPython } from "../trainer/environment.ts";
-import { sandboxReport } from "../trainer/index.ts";
+import { requirePlatform, type SandboxReport, sandboxReport } from "../trainer/index.ts";
 import { netwrightHome, pythonPackage } from "./paths.ts";
 import { missingData } from "./setup.ts";
 import { openStudy, readStudyConfig } from "./study.ts";
@@ -27,6 +28,8 @@ const ok = (what: string, found: string): Finding => ({ what, state: "ok", found
 
 /** Looks at everything a cycle needs. `dir` null: no study. */
 export async function diagnose(dir: string | null, signal: AbortSignal): Promise<Finding[]> {
+  const unsupported = examinePlatform(process.platform);
+  if (unsupported) return [unsupported];
   const findings: Finding[] = [ok("Node", process.version)];
   const study = dir ? examineStudy(dir) : null;
   findings.push(...(await examinePython(signal)));
@@ -37,6 +40,16 @@ export async function diagnose(dir: string | null, signal: AbortSignal): Promise
   }
   findings.push(examineDisk());
   return findings;
+}
+
+/** Null where Netwright runs. Elsewhere nothing else is worth a look. */
+export function examinePlatform(platform: NodeJS.Platform): Finding | null {
+  try {
+    requirePlatform(platform);
+    return null;
+  } catch (error) {
+    return { what: "System", state: "missing", found: platform, remedy: (error as Error).message, fix: null };
+  }
 }
 
 async function examinePython(signal: AbortSignal): Promise<Finding[]> {
@@ -65,7 +78,6 @@ async function examinePython(signal: AbortSignal): Promise<Finding[]> {
     const devices = cuda.map(
       ({ index, name, freeMiB, totalMiB }) => `cuda:${index} ${name}, ${freeMiB} of ${totalMiB} MiB free`,
     );
-    const sandbox = await sandboxReport(python, pythonPackage, signal);
     return [
       ok("Python", `${python}, PyTorch ${torch}`),
       devices.length > 0
@@ -77,15 +89,7 @@ async function examinePython(signal: AbortSignal): Promise<Finding[]> {
             remedy: "A CUDA GPU trains far faster.",
             fix: null,
           },
-      sandbox.works
-        ? ok("Sandbox", "bubblewrap, seccomp, resource limits")
-        : {
-            what: "Sandbox",
-            state: "note",
-            found: "seccomp and resource limits only",
-            remedy: `${sandbox.why}. On Debian: apt install bubblewrap`,
-            fix: null,
-          },
+      examineSandbox(await sandboxReport(python, pythonPackage, signal), process.platform),
     ];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
@@ -93,7 +97,22 @@ async function examinePython(signal: AbortSignal): Promise<Finding[]> {
   }
 }
 
-async function examineDesigner(config: StudyConfig | null, signal: AbortSignal): Promise<Finding> {
+const LAYERS: Record<string, string> = { landlock: "Landlock", rlimits: "resource limits" };
+
+/** What holds here, and how more would. */
+export function examineSandbox({ layers, why }: SandboxReport, platform: NodeJS.Platform): Finding {
+  const found = layers.map((layer) => LAYERS[layer] ?? layer).join(", ");
+  if (why === null && layers.includes("seccomp")) return ok("Sandbox", found);
+  const remedy =
+    platform === "darwin"
+      ? "macOS limits the time, the processor and the files written of generated code, not what it reads, sends or takes of memory. In a Linux virtual machine all layers hold."
+      : why === null
+        ? "System calls cannot be filtered here: seccomp needs an x86-64 or ARM64 processor."
+        : `${why}. On Debian: apt install bubblewrap`;
+  return { what: "Sandbox", state: "note", found, remedy, fix: null };
+}
+
+export async function examineDesigner(config: StudyConfig | null, signal: AbortSignal): Promise<Finding> {
   const what = "Designer";
   const wanted = config?.designer ?? { provider: "auto" as const, model: null, host: null };
   try {
@@ -115,6 +134,8 @@ async function examineDesigner(config: StudyConfig | null, signal: AbortSignal):
         `${process.platform}-${process.arch}.`;
       return { what, state: "missing", found: `${choice.model}, embedded${besides}`, remedy, fix: null };
     }
+    // One that is not ours is a file: whether it is there, and is a model.
+    if (!model) await ensureModel(choice.model, netwrightHome(), () => undefined, signal);
     if (!model || model.installed) return ok(what, `${choice.model}, embedded${besides}`);
     return {
       what,
@@ -125,7 +146,8 @@ async function examineDesigner(config: StudyConfig | null, signal: AbortSignal):
     };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    return { what, state: "missing", found: wanted.model ?? wanted.provider, remedy: error.message, fix: "settings" };
+    const fix = error.code.startsWith("model-") ? "study" : "settings";
+    return { what, state: "missing", found: wanted.model ?? wanted.provider, remedy: error.message, fix };
   }
 }
 

@@ -6,6 +6,7 @@ import { protocolOf, type StudyConfig } from "../study/config.ts";
 import { isPrepared, prepareData } from "../trainer/data.ts";
 import { gpuFiles } from "../trainer/devices.ts";
 import { ensurePython, installedPython } from "../trainer/environment.ts";
+import { requirePlatform } from "../trainer/index.ts";
 import type { Emit } from "./events.ts";
 import { netwrightHome, pythonPackage } from "./paths.ts";
 
@@ -33,6 +34,7 @@ export async function missingParts(
   dir: string | null,
   signal: AbortSignal,
 ): Promise<MissingPart[]> {
+  requirePlatform(process.platform);
   const parts: MissingPart[] = [];
   const python = installedPython(netwrightHome(), pythonPackage);
   if (python.python === null) parts.push({ what: "A Python environment with PyTorch", bytes: python.bytes });
@@ -67,7 +69,8 @@ async function missingModel(designer: DesignerChoice, signal: AbortSignal): Prom
   return known && !known.installed ? { what: `The model ${known.title}`, bytes: known.bytes } : null;
 }
 
-export function installPython(emit: Emit, signal: AbortSignal): Promise<{ python: string }> {
+export async function installPython(emit: Emit, signal: AbortSignal): Promise<{ python: string }> {
+  requirePlatform(process.platform);
   return ensurePython(netwrightHome(), pythonPackage, show(emit), signal);
 }
 

@@ -1,5 +1,5 @@
 /** A study's folder: `netwright.json`, and its state under `.netwright/`. */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { openStore, type StudyStore } from "../store/store.ts";
 import { parseStudyConfig, type StudyConfig, type StudyConfigInput } from "../study/config.ts";
@@ -26,7 +26,7 @@ export function findStudy(start: string): string | null {
   }
 }
 
-/** Reads a study's configuration. @throws UserError "no-study", "study-config". */
+/** Reads a study's configuration; a model file that it names is found beside it. @throws UserError "no-study", "study-config". */
 export function readStudyConfig(dir: string): StudyConfig {
   const file = join(dir, STUDY_FILE);
   let text: string;
@@ -36,7 +36,16 @@ export function readStudyConfig(dir: string): StudyConfig {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw fileError(error, `read ${file}`);
     throw new UserError("no-study", `There is no ${STUDY_FILE} in ${dir}. Make a study with: netwright init ${dir}`);
   }
-  return parseStudyConfig(text, file);
+  const config = parseStudyConfig(text, file);
+  const { designer } = config;
+  if (designer.model === null || designer.provider === "ollama") return config;
+  return { ...config, designer: { ...designer, model: modelIn(dir, designer.model) } };
+}
+
+/** A model that is a file in the study's folder, by its whole path: engines are started anywhere. Other names are what they are. */
+function modelIn(dir: string, name: string): string {
+  const file = resolve(dir, name);
+  return statSync(file, { throwIfNoEntry: false })?.isFile() ? file : name;
 }
 
 /** Opens a study for reading and reviewing; the loop needs {@link lockStudy} besides. */

@@ -1,6 +1,8 @@
 /** The trainer: checks and trains candidates in a worker process, and scores their predictions here. */
+import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { z } from "zod";
 import { type CheckResult, type Trainer, type TrainResult, UserError } from "../study/ports.ts";
 import type { Accuracy, Failure, Protocol } from "../study/types.ts";
@@ -62,15 +64,22 @@ const CHECK: RunProtocol = {
   trainImages: null,
 };
 
+/** @throws UserError "platform-unsupported" where the worker cannot run: it forks. */
+export function requirePlatform(platform: NodeJS.Platform): void {
+  if (platform !== "win32") return;
+  throw new UserError(
+    "platform-unsupported",
+    "Netwright runs on Linux and macOS. On Windows, install it in WSL 2 and open the folder there.",
+  );
+}
+
 /**
  * Starts the worker on prepared data. Several calls may be in flight; each runs in a process of its own.
  * @throws UserError "platform-unsupported", "data-unreadable", "no-such-device", "python-unsuitable", "sandbox-missing",
  * "trainer-failed"; AbortError.
  */
 export async function openTrainer(options: TrainerOptions, signal: AbortSignal): Promise<TimedTrainer> {
-  if (process.platform === "win32") {
-    throw new UserError("platform-unsupported", "Candidates cannot be run on Windows itself. Use WSL 2.");
-  }
+  requirePlatform(process.platform);
   const { cache, limits } = options;
   const { meta, validationLabels, testLabels } = await readPrepared(cache);
   const device = await chooseDevice(options.python, options.device, signal);
@@ -204,15 +213,34 @@ async function workerCommand(
   return { command: { file: python, args, env }, sandbox: [] };
 }
 
-/** Whether bubblewrap confines the worker here; if not, why. */
-export async function sandboxReport(
-  python: string,
-  packageDir: string,
-  signal: AbortSignal,
-): Promise<{ works: true } | { works: false; why: string }> {
+/** The layers that confine a candidate here. */
+export interface SandboxReport {
+  /** As in `TrainerInfo.sandbox`. */
+  layers: string[];
+  /** Why bubblewrap is not among them; null when it is. */
+  why: string | null;
+}
+
+/**
+ * Has a process confine itself as a candidate's does, inside bubblewrap where that works, and tell what holds.
+ * @throws UserError "python-unsuitable"
+ */
+export async function sandboxReport(python: string, packageDir: string, signal: AbortSignal): Promise<SandboxReport> {
   const env = environment(packageDir, null);
   const interpreter = await locateInterpreter(python, env, signal);
-  return bubblewrapWorks(bubblewrapArguments([...interpreter.paths, packageDir], []), interpreter, env, signal);
+  const wrapper = bubblewrapArguments([...interpreter.paths, packageDir], []);
+  const probe = await bubblewrapWorks(wrapper, interpreter, env, signal);
+  const [file, before] = probe.works ? ["bwrap", [...wrapper, interpreter.executable]] : [python, []];
+  const args = [...before, "-s", "-m", "netwright.sandbox"];
+  try {
+    const { stdout } = await promisify(execFile)(file, args, { env, signal, killSignal: "SIGKILL" });
+    const own = z.array(z.string()).parse(JSON.parse(stdout));
+    return probe.works ? { layers: ["bubblewrap", ...own], why: null } : { layers: own, why: probe.why };
+  } catch (error) {
+    signal.throwIfAborted();
+    const why = (error as Error).message.trim().split("\n").at(-1);
+    throw new UserError("python-unsuitable", `${python} cannot confine a process: ${why}`, { cause: error });
+  }
 }
 
 /** All that the worker sees of this process's environment; nothing of it is the user's own. */
