@@ -7,7 +7,7 @@ import { z } from "zod";
 import { type CheckResult, type Trainer, type TrainResult, UserError } from "../study/ports.ts";
 import type { Accuracy, Failure, Protocol } from "../study/types.ts";
 import { chooseDevice, gpuFiles } from "./devices.ts";
-import type { RunProtocol, RunResult } from "./protocol.ts";
+import type { RunProtocol } from "./protocol.ts";
 import { bubblewrapArguments, bubblewrapWorks, locateInterpreter } from "./sandbox.ts";
 import { accuracyOf, chanceLevel, decodePredictions } from "./scoring.ts";
 import { type Command, TrainerWorker } from "./worker.ts";
@@ -114,10 +114,13 @@ export async function openTrainer(options: TrainerOptions, signal: AbortSignal):
         signal,
       );
       const { seconds } = result;
+      if (result.status === "not-started") throw notStarted(result.message);
       if (result.status === "failed") {
         return { ok: false, failure: result.failure, parameters: result.parameters, seconds };
       }
-      if (result.status !== "checked") throw unexpected(result);
+      if (result.status !== "checked") {
+        return { ok: false, failure: blameless("forward", OTHER_RESULT), parameters: null, seconds };
+      }
       return { ok: true, checked: { parameters: result.parameters, graph: result.graph }, seconds };
     },
 
@@ -136,8 +139,9 @@ export async function openTrainer(options: TrainerOptions, signal: AbortSignal):
         seconds,
       });
       const unknown = { validation: null, test: null };
+      if (result.status === "not-started") throw notStarted(result.message);
       if (result.status === "failed") return refused(result.failure, unknown);
-      if (result.status !== "trained") throw unexpected(result);
+      if (result.status !== "trained") return refused(blameless("train", OTHER_RESULT), unknown);
       const score = (predictions: string | null, labels: Uint8Array) => {
         const decoded = decodePredictions(predictions ?? "", labels.length, classes);
         return decoded && labels.length > 0 ? accuracyOf(decoded, labels) : null;
@@ -293,7 +297,12 @@ function blameless(outcome: Failure["outcome"], message: string): Failure {
   return { outcome, message, line: null, source: null };
 }
 
-/** A fault of this program, not of the candidate. */
-function unexpected(result: RunResult): Error {
-  return new Error(`the worker failed: ${result.status === "error" ? result.message : `answered "${result.status}"`}`);
+const OTHER_RESULT = "The process reported something else than its result";
+
+/** A fault of the machine: no candidate is to blame for it. */
+function notStarted(why: string): UserError {
+  return new UserError(
+    "trainer-failed",
+    `${why}. Close what else takes memory here or on the GPU, then go on; what is recorded is kept. See also: netwright doctor`,
+  );
 }

@@ -70,7 +70,8 @@ const resultSchema = z.discriminatedUnion("status", [
     }),
     parameters: count.nullable(),
   }),
-  z.object({ ...result, status: z.literal("error"), message: z.string() }),
+  /** No process could be made ready for it: the machine's doing, not the candidate's. */
+  z.object({ ...result, status: z.literal("not-started"), message: z.string() }),
 ]);
 
 export const eventSchema = z.union([

@@ -17,6 +17,24 @@ interface Case {
   seconds?: number;
 }
 
+/** Code that claims something as if it were its process. */
+const claim = (message: object) => `for fd in range(64):
+    try:
+        os.write(fd, ${JSON.stringify(`${JSON.stringify(message)}\n`)}.encode())
+    except OSError:
+        pass`;
+
+const GRAPH = { nodes: [{ op: "add", attributes: "", shape: [2, 4], inputs: [] }], output: 0 };
+const CLAIM = {
+  checked: { type: "result", status: "checked", parameters: 276, graph: GRAPH },
+  trained: {
+    ...{ type: "result", status: "trained", predictions: { validation: "AAAA", test: "AAAA" } },
+    ...{ trainSeconds: 1, evaluateSeconds: 1, peakMemoryMiB: 1 },
+  },
+  error: { type: "result", status: "error", message: "no memory" },
+  notStarted: { type: "result", status: "not-started", message: "no memory" },
+};
+
 const HUGE = "x = [bytearray(1 << 24) for _ in range(10_000)]";
 
 /** Refused by the check. */
@@ -228,6 +246,24 @@ for fd in range(64):
     message: /^The process reported something else than its result$/,
   },
   {
+    name: "claims that it was trained",
+    code: net({ top: "import os", forward: claim(CLAIM.trained) }),
+    outcome: "forward",
+    message: /^The process wrote to the channel of its results, in its forward pass$/,
+  },
+  {
+    name: "claims an error of its process",
+    code: net({ top: "import os", forward: claim(CLAIM.error) }),
+    outcome: "forward",
+    message: /^The process broke off: no memory, in its forward pass$/,
+  },
+  {
+    name: "claims that it was never started",
+    code: net({ top: "import os", forward: claim(CLAIM.notStarted) }),
+    outcome: "forward",
+    message: /^The process wrote to the channel of its results, in its forward pass$/,
+  },
+  {
     name: "closes every descriptor and goes on",
     code: net({ top: "import os, time", forward: "os.closerange(0, 64)\ntime.sleep(1e6)" }),
     outcome: "forward",
@@ -294,18 +330,21 @@ const TRAINED: Case[] = [
   },
   {
     name: "claims predictions for other images",
-    code: net({
-      top: "import os, json",
-      learn: `fake = {"type": "result", "status": "trained", "predictions": {"validation": "AAAA", "test": "AAAA"},
-        "trainSeconds": 1, "evaluateSeconds": 1, "peakMemoryMiB": 1}
-for fd in range(64):
-    try:
-        os.write(fd, json.dumps(fake).encode() + b"\\n")
-    except OSError:
-        pass`,
-    }),
+    code: net({ top: "import os", learn: claim(CLAIM.trained) }),
     outcome: "shape",
     message: /^The process did not return one class per image$/,
+  },
+  {
+    name: "claims that it passed its check",
+    code: net({ top: "import os", learn: claim(CLAIM.checked) }),
+    outcome: "train",
+    message: /^The process wrote to the channel of its results, while training$/,
+  },
+  {
+    name: "claims an error of its process",
+    code: net({ top: "import os", learn: claim(CLAIM.error) }),
+    outcome: "train",
+    message: /^The process broke off: no memory, while training$/,
   },
   {
     name: "always says the same",

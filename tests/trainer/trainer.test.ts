@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
+import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -208,6 +208,41 @@ describe.skipIf(!python)("the trainer", { timeout: 120_000 }, () => {
     parent.kill("SIGKILL");
     await until(() => processesWith(folder).length === 0);
     rmSync(folder, { recursive: true });
+  });
+
+  test("where no process can be started the machine is told of, and no candidate blamed", async () => {
+    const folder = prepareFixture({ train: 100, validation: 20, test: 20 });
+    // The real worker, whose second process and those after it are given a GPU that is not there.
+    const wrapper = join(folder, "worker.py");
+    writeFileSync(
+      wrapper,
+      `import dataclasses, os, sys, torch
+import netwright.worker as worker
+serve, fork, forks = worker.serve, os.fork, []
+def counted():
+    forks.append(1)
+    return fork()
+def failing(parent, requests, results, data, settings):
+    if len(forks) > 1:
+        settings = dataclasses.replace(settings, device=torch.device("cuda:99"))
+    serve(parent, requests, results, data, settings)
+os.fork, worker.serve, sys.argv = counted, failing, ["worker", sys.argv[-1]]
+worker.main()
+`,
+    );
+    const interpreter = join(folder, "python");
+    writeFileSync(interpreter, `#!/bin/sh\nfor last; do :; done\nexec ${python} -s ${wrapper} "$last"\n`);
+    chmodSync(interpreter, 0o755);
+    const other = await open({ cache: folder, python: interpreter, sandbox: "off" });
+    try {
+      expect(await other.check(net(), never)).toMatchObject({ ok: true });
+      const fault = { name: "UserError", code: "trainer-failed", message: expect.stringContaining("then go on") };
+      await expect(other.check(net(), never)).rejects.toMatchObject(fault);
+      await expect(other.train(net(), { ...protocol, validationImages: 20 }, never)).rejects.toMatchObject(fault);
+    } finally {
+      await other.close();
+      rmSync(folder, { recursive: true });
+    }
   });
 
   describe("says what is wrong and what to do", () => {
