@@ -76,21 +76,33 @@ export async function runCycle(
       `Cycle ${open.cycle} was interrupted. Continue it with: netwright cycle --resume`,
     );
   }
-  const cycle =
-    open?.cycle ??
-    store.beginCycle({
-      ...{ mode: options.mode, planned: options.candidates, seed: options.seed },
-      generation: loop.generation,
-    });
-  const { mode, planned, seed } = open ?? { mode: options.mode, planned: options.candidates, seed: options.seed };
+  const { mode, planned, seed } = open ?? {
+    mode: possibleMode(loop, options.mode),
+    planned: options.candidates,
+    seed: options.seed,
+  };
+  // Both or neither: what cannot be planned has not begun.
+  const cycle = store.transaction(() => {
+    const cycle = open?.cycle ?? store.beginCycle({ mode, planned, seed, generation: loop.generation });
+    planCandidates(loop, { cycle, mode, planned, seed });
+    return cycle;
+  });
   emit({ type: "cycle-started", cycle, mode, planned, resumed: open !== null });
-  planCandidates(loop, { cycle, mode, planned, seed });
   await advanceAll(loop, designer, store.unfinished(cycle), signal);
   admit(loop, cycle);
   store.endCycle(cycle);
   const summary = store.cycles().find((c) => c.cycle === cycle);
   if (!summary) throw new Error(`cycle ${cycle} is not in the store`);
   return { summary, candidates: store.list({ cycle }) };
+}
+
+/** A diff needs a parent: where there is none yet, whole files are asked for, and that is said. */
+function possibleMode({ store, emit }: Loop, mode: DesignMode): DesignMode {
+  if (mode === "full" || exemplarPool(store.list({ outcome: "valid" })).length > 0) return mode;
+  const message =
+    "This study has no accepted net and no seed that trained, so there is no parent: whole files are asked for.";
+  emit({ type: "note", message });
+  return "full";
 }
 
 /** A new idea differs from so many before it. */
@@ -135,20 +147,15 @@ export function drawDesigns(
     const seed = candidateSeed(cycle.seed, cycle.cycle, position);
     const random = seeded(seed);
     const [parent] = cycle.mode === "delta" ? drawExemplars(pool, 1, random) : [];
-    if (cycle.mode === "delta" && !parent) {
-      throw new UserError(
-        "no-parent",
-        "Delta mode needs an accepted net or a seed that trained; this study has none. Use --mode full.",
-      );
-    }
+    const mode: DesignMode = parent ? "delta" : "full";
     const idea = drawIdea(random, {
-      mode: cycle.mode,
+      mode,
       parameterLimit: config.limits.parameters,
       recent: ideas.slice(-REMEMBERED_IDEAS),
       parent: parent ? store.code(parent.id) : null,
     });
     ideas.push(idea);
-    drawn.push({ position, seed, design: { cycle: cycle.cycle, mode: cycle.mode, parent: parent?.id ?? null, idea } });
+    drawn.push({ position, seed, design: { cycle: cycle.cycle, mode, parent: parent?.id ?? null, idea } });
   }
   return drawn;
 }
