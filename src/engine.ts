@@ -15,7 +15,7 @@ try {
     lock.release();
     process.exit(0);
   });
-  process.on("SIGTERM", () => void server.close()).on("SIGINT", () => void server.close());
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => void server.close({ goesOn: true }));
   await server.listen();
 } catch (error) {
   const code = error instanceof UserError ? error.code : "internal";

@@ -17,6 +17,8 @@ import { TOP_K, usableSeed } from "./sampling.ts";
 const CONNECT_MS = 5000;
 /** How long a server may think about a question that needs no model. */
 const ANSWER_MS = 10_000;
+/** A server that says nothing for so long is stuck: others' questions, and long ones on a slow processor, come before this. */
+const SILENT_MS = 15 * 60_000;
 /** How long the server keeps the model after a question: a cycle's training may take this long. */
 const KEEP_ALIVE = "30m";
 
@@ -428,7 +430,9 @@ export async function openOllama(
     info: { provider: "ollama", model, parallel: options.parallel, device: deviceOf(loaded) },
     async generate(prompt, sampling, signal, onText) {
       const either = AbortSignal.any([signal, open.signal]);
-      return ask(address, model, either, null, (ollama) => chat(ollama, model, settings, prompt, sampling, onText));
+      return ask(address, model, either, SILENT_MS, (ollama) =>
+        chat(ollama, model, settings, prompt, sampling, onText),
+      );
     },
     release: () => unloadOllama(options.host, model, new AbortController().signal),
     async close() {

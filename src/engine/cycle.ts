@@ -196,6 +196,7 @@ async function advanceAll(loop: Loop, designer: Designer | null, ids: number[], 
   );
   outer.throwIfAborted();
   if (errors.length > 0) throw errors[0];
+  await turn?.released();
 }
 
 /** Whether model and nets would take memory of the same GPU. */
@@ -217,6 +218,13 @@ class Turn {
   constructor(candidates: number, release: () => Promise<void>) {
     this.#left = candidates;
     this.#release = release;
+    // Nobody may be waiting for it: what no net needs costs no cycle.
+    this.#released.promise.catch(() => undefined);
+  }
+
+  /** The designer's memory is free, or cannot be had; the next question must not meet a release under way. */
+  async released(): Promise<void> {
+    if (this.#left === 0) await this.#released.promise.catch(() => undefined);
   }
 
   /** A candidate needs no more of the designer. */
@@ -306,8 +314,10 @@ async function advance(
         turn?.done(id);
         const { novelty, accuracy } = store.candidate(id);
         const proposed = work.mode !== "seed" && isProposed({ outcome: step.outcome, novelty, accuracy }, config);
-        store.finish(id, { outcome: step.outcome, error: step.failure, proposed });
-        if (proposed && config.admission.policy === "automatic") store.accept([id], "policy");
+        store.transaction(() => {
+          store.finish(id, { outcome: step.outcome, error: step.failure, proposed });
+          if (proposed && config.admission.policy === "automatic") store.accept([id], "policy");
+        });
         emit({ type: "candidate", candidate: store.candidate(id) });
         progress.update(id);
         return;

@@ -1,4 +1,5 @@
 /** The engine of one study: what it can be asked, one piece of work at a time, and the state that its clients see. */
+import { setTimeout as delay } from "node:timers/promises";
 import { protocolOf, type StudyConfig } from "../study/config.ts";
 import { isCancellation, UserError } from "../study/ports.ts";
 import type { Candidate, Generation } from "../study/types.ts";
@@ -45,6 +46,13 @@ const AT_REST: Pick<Activity, "state" | "setup" | "cycle" | "mode" | "progress" 
   run: null,
 };
 
+/** How long an engine that ends waits for a server to give up its model. */
+const FAREWELL_MILLISECONDS = 5000;
+
+/** The designer may be back after any of these: an Ollama that is updated, a process that was killed. */
+const PASSING = new Set(["ollama-not-running", "ollama-stopped", "designer-crashed"]);
+const RETRY_SECONDS = [5, 20, 60, 180];
+
 const BUSY = "The engine is at work on this study. Stop that first, or wait until it has ended.";
 
 export interface Listener {
@@ -75,6 +83,8 @@ export class EngineHost {
   #activity: Activity;
   readonly #underway = new Map<number, Underway>();
   readonly #texts = new Map<number, string>();
+  /** Nothing begins any more; what was running goes on in the next engine or not. */
+  #closing: { goesOn: boolean } | null = null;
 
   constructor(study: Study, listener: Listener) {
     this.#study = study;
@@ -125,7 +135,7 @@ export class EngineHost {
       markRunning(this.#study.stateDir, { step: parameters });
       return this.#cycle(parameters, signal);
     }).finally(() => {
-      clearRunning(this.#study.stateDir);
+      this.#clearMark();
       this.#running = null;
     });
     return this.#running;
@@ -136,7 +146,7 @@ export class EngineHost {
     if (this.#runningRun) return this.#runningRun;
     this.#refuseWhileBusy();
     this.#runningRun = this.#work((signal) => this.#cycles(parameters, begun, signal)).finally(() => {
-      clearRunning(this.#study.stateDir);
+      this.#clearMark();
       this.#runningRun = null;
     });
     return this.#runningRun;
@@ -267,9 +277,10 @@ export class EngineHost {
     });
   }
 
-  async close(): Promise<void> {
+  async close(options: { goesOn: boolean }): Promise<void> {
+    this.#closing = options;
     await this.stop();
-    await this.#cool();
+    await Promise.race([this.#cool(), delay(FAREWELL_MILLISECONDS, undefined, { ref: false })]);
     this.#study.close();
   }
 
@@ -346,9 +357,8 @@ export class EngineHost {
         // That took its time: the run may have been paused meanwhile, or its hours have passed.
         if (tuned) continue;
       }
-      const { summary } = await this.#cycle(
-        { ...parameters, candidates: Math.max(1, candidates), resume: true },
-        signal,
+      const { summary } = await this.#patiently(signal, () =>
+        this.#cycle({ ...parameters, candidates: Math.max(1, candidates), resume: true }, signal),
       );
       tuned = false;
       state = {
@@ -359,6 +369,21 @@ export class EngineHost {
       };
       this.#set({ run: state, cycle: null, mode: null, progress: null, underway: [] });
     }
+  }
+
+  /** A cycle of a run that nobody watches: a designer that is gone for a while does not end it. */
+  async #patiently(signal: AbortSignal, cycle: () => Promise<StepResult>): Promise<StepResult> {
+    for (const seconds of RETRY_SECONDS) {
+      try {
+        return await cycle();
+      } catch (error) {
+        if (!(error instanceof UserError) || !PASSING.has(error.code)) throw error;
+        this.#emit({ type: "note", message: `${error.message} The run tries again in ${seconds} seconds.` });
+        await this.#cool();
+        await delay(1000 * seconds, undefined, { signal });
+      }
+    }
+    return cycle();
   }
 
   /** Whether there was enough to tune on. A tuning that fails costs the run nothing but itself: the designer stays as it is. */
@@ -381,7 +406,12 @@ export class EngineHost {
     return { ...this.#study, config: this.#config };
   }
 
+  #clearMark(): void {
+    if (!this.#closing?.goesOn) clearRunning(this.#study.stateDir);
+  }
+
   #refuseWhileBusy(): void {
+    if (this.#closing) throw new UserError("engine-gone", "The engine is ending. Try that again.");
     if (this.#job) throw new UserError("busy", BUSY);
   }
 

@@ -16,8 +16,12 @@ const FLUSH_MILLISECONDS = 80;
 /** How often the record is looked at for what other clients (a review from the command line) wrote. */
 const POLL_MILLISECONDS = 1000;
 
+/** A client that reads nothing (its terminal sleeps) is let go with this many bytes unread; it connects again and asks anew. */
+const UNREAD_BYTES = 16 * 2 ** 20;
+
 interface Client {
   connection: MessageConnection;
+  socket: Socket;
   /** The candidate whose text it follows. */
   watched: number | null;
 }
@@ -32,6 +36,7 @@ export class EngineServer {
   readonly #pending = new Map<string, rpc.Change>();
   #number = 0;
   #flushing: NodeJS.Timeout | null = null;
+  #closing = false;
   #idle: NodeJS.Timeout | undefined;
   #polling: NodeJS.Timeout | undefined;
   /** What other processes had recorded when it was last looked at. */
@@ -62,18 +67,21 @@ export class EngineServer {
     this.#watchIdle();
   }
 
-  async close(): Promise<void> {
+  /** Ends the engine. `goesOn`: the system ends it, not its user; the next engine continues what ran. */
+  async close(options = { goesOn: false }): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
     clearInterval(this.#polling);
     clearTimeout(this.#idle);
     this.#server.close();
-    await this.#host.close();
+    await this.#host.close(options);
     for (const { connection } of this.#clients) connection.end();
     this.#ended();
   }
 
   #connect(socket: Socket): void {
     const connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
-    const client: Client = { connection, watched: null };
+    const client: Client = { connection, socket, watched: null };
     const host = this.#host;
     const on = <P, R>(type: rpc.Call<P, R>, answer: (parameters: P, token: CancellationToken) => R | Promise<R>) => {
       connection.onRequest(type.method, async (parameters: P, token: CancellationToken): Promise<unknown> => {
@@ -138,6 +146,7 @@ export class EngineServer {
       setImmediate(() => void this.close());
     });
     this.#clients.add(client);
+    this.#watchIdle();
     // One that cannot be read or written to is gone, as one that closed.
     connection.onError(() => socket.destroy());
     socket.once("close", () => {
@@ -175,14 +184,11 @@ export class EngineServer {
       return;
     }
     const { id, piece } = event;
-    for (const { connection, watched } of this.#clients) {
-      if (watched === id) void connection.sendNotification(rpc.DidWrite.method, { id, piece }).catch(() => undefined);
-    }
+    for (const client of this.#clients) if (client.watched === id) send(client, rpc.DidWrite.method, { id, piece });
   }
 
   #notify(method: string, message: rpc.Changes | EngineEvent): void {
-    for (const { connection } of this.#clients)
-      void connection.sendNotification(method, message).catch(() => undefined);
+    for (const client of this.#clients) send(client, method, message);
   }
 
   /** Sends what other processes recorded: reviews, for all else goes through an engine. */
@@ -197,9 +203,14 @@ export class EngineServer {
 
   #watchIdle(): void {
     clearTimeout(this.#idle);
-    if (this.#clients.size > 0 || this.#host.busy) return;
+    if (this.#closing || this.#clients.size > 0 || this.#host.busy) return;
     this.#idle = setTimeout(() => void this.close(), this.#idleMilliseconds);
   }
+}
+
+function send({ connection, socket }: Client, method: string, message: unknown): void {
+  if (socket.writableLength > UNREAD_BYTES) socket.destroy();
+  else void connection.sendNotification(method, message).catch(() => undefined);
 }
 
 function cancelled(token: CancellationToken): Promise<never> {

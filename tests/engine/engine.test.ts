@@ -138,6 +138,30 @@ withWorker("a killed engine loses nothing: the next one continues by itself", { 
   expect((await second.request(rpc.GetSnapshot, null)).cycles.map(({ cycle }) => cycle)).toEqual([0, 1]);
 });
 
+withWorker("a run outlasts a reboot, and an Ollama that is away for a moment", { timeout: 300_000 }, async () => {
+  let silent = true;
+  const server = await scripted((_, question) => (silent ? null : netReply(8 + question)));
+  const dir = makeStudy(server.host);
+  const first = await openEngine(dir);
+  const { pid } = await first.request(rpc.Hello, { protocolVersion: rpc.PROTOCOL_VERSION });
+  const budget = { cycles: 1, hours: null, candidates: null };
+  const running = first.request(rpc.Run, { candidates: 1, mode: null, seed: null, tune: false, budget }, never);
+  const ended = expect(running).rejects.toBeDefined();
+  await happening(first, ({ type, stage }) => type === "stage" && stage === "designing");
+  process.kill(pid, "SIGTERM");
+  await ended;
+  const second = await engineOf(dir);
+  await happening(second, ({ type, stage }) => type === "stage" && stage === "designing");
+  const retries = happening(second, ({ type }) => type === "note");
+  // Its connections break, as when it is started anew.
+  silent = false;
+  server.hangUp();
+  await retries;
+  const state = async () => (await second.request(rpc.GetSnapshot, null)).activity;
+  await expect.poll(async () => (await state()).state, { timeout: 120_000 }).toBe("idle");
+  expect(await state()).toMatchObject({ interrupted: null, error: null });
+});
+
 withWorker("a killed run of cycles goes on by itself to the end of its budget", { timeout: 300_000 }, async () => {
   let slow = true;
   const server = await scripted((_, question) => (slow && question >= 1 ? null : netReply(8 + question)));
@@ -409,8 +433,13 @@ test("an engine that nobody needs ends itself", async () => {
   const dir = makeStudy(server.host);
   const { spawn } = await import("node:child_process");
   const child = spawn(process.execPath, ["src/engine.ts", dir, "1"], { stdio: "ignore" });
-  const code = await new Promise((resolve) => child.once("exit", resolve));
-  expect(code).toBe(0);
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  // While a client is there, however quiet, it stays.
+  const client = await openEngine(dir);
+  await delay(2500);
+  expect((await client.request(rpc.Hello, { protocolVersion: rpc.PROTOCOL_VERSION })).pid).toBe(child.pid);
+  client.close();
+  expect(await ended).toBe(0);
   // It has released the study.
   const study = openStudy(dir);
   lockStudy(study.stateDir).release();

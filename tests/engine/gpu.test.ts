@@ -85,3 +85,17 @@ test("a designer on the processor keeps its memory, and nets train while others 
   await runCycle(loop, designer, cycle, never);
   expect(asked).not.toContain("release");
 });
+
+test("a designer that does not give its memory back costs a cycle in which no net trains nothing", async () => {
+  const { asked, designer, loop } = parts({ designer: "GPU", trainer: "cuda:0" });
+  await prepareArchive(loop, designer, never);
+  designer.generate = async () => ({ text: "I cannot.", tokens: 9, promptTokens: 9, seconds: 1, finish: "stop" });
+  designer.release = async () => {
+    asked.push("refused");
+    throw new Error("the server keeps its model");
+  };
+  asked.length = 0;
+  const { candidates } = await runCycle(loop, designer, cycle, never);
+  expect(candidates.every(({ outcome }) => outcome !== null && outcome !== "valid")).toBe(true);
+  expect(asked).toEqual(["refused"]);
+});

@@ -17,6 +17,8 @@ export interface Scripted {
   /** What it says to whoever makes a model, and to whoever asks one; null: it does as it is asked. */
   refusesToMake: string | null;
   refusesToAnswer: string | null;
+  /** Breaks its connections, and goes on. */
+  hangUp(): void;
   close(): void;
 }
 
@@ -30,6 +32,7 @@ export async function scriptedOllama(
   const loaded = new Set<string>();
   const scripted: Scripted = {
     ...{ host: "", asked, models, loaded, made: new Map(), refusesToMake: null, refusesToAnswer: null },
+    hangUp: () => server.closeAllConnections(),
     close: () => {
       server.closeAllConnections();
       server.close();

@@ -64,6 +64,7 @@ export async function openLlama(
     info,
     async generate(prompt, sampling, signal, onText) {
       if (signal.aborted) throw abortError(signal);
+      if (closed) throw closedError();
       const asked = (async () => (await current()).ask(prompt, sampling, signal, onText ?? (() => {})))();
       const cancelled = aborted(signal);
       try {
@@ -80,6 +81,8 @@ export async function openLlama(
     },
   };
 }
+
+const closedError = () => new DOMException("The designer was closed", "AbortError");
 
 /** A promise that rejects as soon as the signal fires. */
 function aborted(signal: AbortSignal): { promise: Promise<never>; forget: () => void } {
@@ -99,6 +102,7 @@ class Running {
   readonly #log: string[] = [];
   #nextId = 1;
   #ended: Error | null = null;
+  #stopped = false;
   device = "";
 
   private constructor(child: ChildProcess, log: (line: string) => void) {
@@ -141,7 +145,7 @@ class Running {
   }
 
   get dead(): boolean {
-    return this.#ended !== null;
+    return this.#stopped || this.#ended !== null;
   }
 
   #load({ name, ...options }: LlamaOptions, onProgress: OnProgress): Promise<void> {
@@ -209,6 +213,7 @@ class Running {
 
   async ask(prompt: Prompt, sampling: Sampling, signal: AbortSignal, onText: (piece: string) => void): Promise<Reply> {
     if (signal.aborted) throw abortError(signal);
+    if (this.#stopped) throw closedError();
     if (this.#ended !== null) throw this.#ended;
     const id = this.#nextId++;
     const cancel = () => {
@@ -229,7 +234,9 @@ class Running {
 
   /** Ends the process, and with an AbortError what it was asked, and waits until it is gone. */
   async stop(): Promise<void> {
-    this.#rejectAll(new DOMException("The designer was closed", "AbortError"));
+    // From here on it takes no question: the next one has a process of its own.
+    this.#stopped = true;
+    this.#rejectAll(closedError());
     if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.#child.pid === undefined) return;
     const gone = new Promise<void>((resolve) => this.#child.once("exit", () => resolve()));
     this.#child.kill("SIGKILL");
