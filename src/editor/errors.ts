@@ -1,6 +1,6 @@
 /** Errors for people: the cause, and the fix as a button. */
 import * as vscode from "vscode";
-import { fixFor } from "../../webview/shared/fixes.ts";
+import { fixFor, withoutCommands } from "../../webview/shared/fixes.ts";
 import { isCancellation, UserError } from "../study/ports.ts";
 
 /** The button that helps with an error code: the one that the panel offers. */
@@ -9,6 +9,8 @@ function fixOf(code: string): { title: string; command: string } {
   if (code === "busy") return { title: "Stop", command: "netwright.stop" };
   if (code === "other-study") return { title: "Choose Study...", command: "netwright.chooseStudy" };
   if (code === "no-accepted") return { title: "Accept Candidates...", command: "netwright.accept" };
+  // A cycle, or a tuning, that is to be ended first: the panel has the button for whichever it is.
+  if (code === "generation-needed") return { title: "Show Panel", command: "netwright.focusPanel" };
   const fix = fixFor(code);
   if (fix?.message.type === "resume") return { title: fix.label, command: "netwright.resumeCycle" };
   if (fix?.message.type === "command") return { title: fix.label, command: `netwright.${fix.message.command}` };
@@ -27,7 +29,7 @@ export async function showError(error: unknown, log: vscode.LogOutputChannel): P
   const fix = fixOf(code);
   const message =
     error instanceof UserError
-      ? error.message
+      ? withoutCommands(error.message)
       : `Something unforeseen went wrong: ${String((error as Error).message ?? error)}`;
   const chosen = await vscode.window.showErrorMessage(message, fix.title);
   if (chosen) await vscode.commands.executeCommand(fix.command);

@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as vscode from "vscode";
+import { withoutCommands } from "../../webview/shared/fixes.ts";
 import type { Finding } from "../engine/doctor.ts";
 import type { MissingPart } from "../engine/setup.ts";
 import { UserError } from "../study/ports.ts";
@@ -52,7 +53,7 @@ export class Setup {
     const items = findings.map((finding) => ({
       label: `$(${icons[finding.state]}) ${finding.what}`,
       description: finding.found,
-      detail: finding.remedy ?? "",
+      detail: withoutCommands(finding.remedy ?? ""),
       finding,
     }));
     const picked = await vscode.window.showQuickPick(items, {

@@ -1,5 +1,6 @@
 /** Fine-tuning the designer and choosing among its generations, with the editor's own dialogs. */
 import * as vscode from "vscode";
+import { fixFor, withoutCommands } from "../../webview/shared/fixes.ts";
 import { roughDuration } from "../../webview/shared/format.ts";
 import {
   currentGeneration,
@@ -23,9 +24,24 @@ export async function askForTuning(session: Session): Promise<{ restart: boolean
     { location: vscode.ProgressLocation.Notification, title: "Looking at what there is to train on" },
     () => session.request(PlanTuning, null),
   );
-  if (plan.obstacle) throw new UserError(plan.obstacle.code, plan.obstacle.message);
   const startOver = "Start Over";
-  const answers = plan.resumes === null ? ["Fine-Tune"] : ["Continue", startOver];
+  const { obstacle, resumes } = plan;
+  if (obstacle) {
+    if (resumes === null || !/^(generation-base|tuner-(device|memory))$/.test(obstacle.code)) {
+      throw new UserError(obstacle.code, obstacle.message);
+    }
+    // What stands in the way of going on may not stand in the way of a new run.
+    const title = `The fine-tuning of generation ${resumes} cannot go on.`;
+    const fix = fixFor(obstacle.code);
+    const detail = withoutCommands(obstacle.message);
+    const buttons = [startOver, ...(fix ? [fix.label] : [])];
+    const answer = await vscode.window.showWarningMessage(title, { modal: true, detail }, ...buttons);
+    if (fix?.message.type === "command" && answer === fix.label) {
+      await vscode.commands.executeCommand(`netwright.${fix.message.command}`);
+    }
+    return answer === startOver ? { restart: true } : null;
+  }
+  const answers = resumes === null ? ["Fine-Tune"] : ["Continue", startOver];
   const options = { modal: true, detail: planText(plan) };
   const answer = await vscode.window.showInformationMessage(planTitle(plan), options, ...answers);
   return answer ? { restart: answer === startOver } : null;

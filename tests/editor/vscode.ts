@@ -68,6 +68,7 @@ export const window = {
   onDidChangeTextEditorSelection: editorSelection.event,
   showErrorMessage: message(),
   showInformationMessage: message(),
+  showWarningMessage: message(),
   setStatusBarMessage: vi.fn(),
   showTextDocument: vi.fn(),
   showInputBox: vi.fn(async (): Promise<string | undefined> => undefined),

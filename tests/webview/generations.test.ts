@@ -4,7 +4,7 @@ import type { Candidate, Generation } from "../../src/study/types.ts";
 import { cycleFigures, generationMarks, lossesOf } from "../../webview/dashboard/figures.ts";
 import { generationNews } from "../../webview/panel/announce.ts";
 import { curvePath, lossText } from "../../webview/panel/losses.ts";
-import { fixFor } from "../../webview/shared/fixes.ts";
+import { fixFor, withoutCommands } from "../../webview/shared/fixes.ts";
 import { duration } from "../../webview/shared/format.ts";
 import {
   canFineTune,
@@ -197,9 +197,19 @@ describe("the fix of a failure", () => {
   it.each([
     ["tuner-memory", "Open netwright.json"],
     ["generation-base", "Open netwright.json"],
+    ["tuner-device", "Open netwright.json"],
     ["adapter-unreadable", "Use Generation..."],
     ["tuner-failed", "Fine-Tune Designer"],
     ["study-config", "Open netwright.json"],
     ["python-missing", "Check Setup"],
   ])("%s is %s", (code, label) => expect(fixFor(code)?.label).toBe(label));
+
+  it.each([
+    ["PyTorch does not work in /py. See: netwright doctor\nThe log", "PyTorch does not work in /py.\nThe log"],
+    ["Name m there again, or start over: netwright tune --restart", "Name m there again, or start over."],
+    ["Cycle 3 was interrupted. Continue it with: netwright cycle --resume", "Cycle 3 was interrupted. Continue it."],
+    ["There is no netwright.json in /a b. Correct it.", "There is no netwright.json in /a b. Correct it."],
+  ])("is told without what would be typed in a terminal: %j", (message, words) => {
+    expect(withoutCommands(message)).toBe(words);
+  });
 });

@@ -1,6 +1,7 @@
 /** What a page shows while there is no study: why, and the next step. */
 import { html, nothing, type TemplateResult } from "lit";
 import { type Blocked, type FromWebview, type PageCommand, RESTRICTED } from "./contract.ts";
+import { withoutCommands } from "./fixes.ts";
 import { post } from "./host.ts";
 import { icon, SPIN } from "./icon.ts";
 
@@ -59,4 +60,4 @@ const studyButton = (dir: string, name: string) =>
 
 /** An error as VS Code's input validation frames it. */
 export const problem = (message: string): TemplateResult =>
-  html`<div class="problem" role="alert">${icon("error", "tone-bad")}<span class="message">${message}</span></div>`;
+  html`<div class="problem" role="alert">${icon("error", "tone-bad")}<span class="message">${withoutCommands(message)}</span></div>`;

@@ -15,10 +15,10 @@ const CHECK_SETUP = command("Check Setup", "checkSetup");
 
 export function fixFor(code: string): Fix | null {
   // What the study says itself: its model, its limits.
-  if (/^(study-config|tuner-(memory|base|architecture)|generation-base)$/.test(code)) {
+  if (/^(study-config|tuner-(memory|base|architecture|device)|no-such-device|generation-base)$/.test(code)) {
     return command("Open netwright.json", "openConfig");
   }
-  if (/^(generation-(unusable|current)|adapter-unreadable)$/.test(code)) {
+  if (/^(generation-(unusable|current)|adapter-unreadable|parent-refused|unknown-generation)$/.test(code)) {
     return command("Use Generation...", "useGeneration");
   }
   if (code === "tuner-failed") return command("Fine-Tune Designer", "fineTune");
@@ -29,3 +29,9 @@ export function fixFor(code: string): Fix | null {
     ? CHECK_SETUP
     : null;
 }
+
+/** An error in the words of the editor: what it says to type in a terminal, a button offers here. */
+export const withoutCommands = (message: string): string =>
+  message
+    .replaceAll(/ See(?: also)?: netwright doctor\b/g, "")
+    .replaceAll(/(?: with)?: netwright [a-z]+(?: \S+)*$/gm, ".");
