@@ -180,7 +180,10 @@ def is_out_of_memory(error: BaseException, text: str) -> bool:
     """Python's, the C++ library's, PyTorch's CPU allocator's and CUDA's ways to say it."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
-    signs = ("can't allocate memory", "std::bad_alloc", "out of memory", "Cannot allocate memory")
+    signs = (
+        *("can't allocate memory", "std::bad_alloc", "out of memory", "Cannot allocate memory"),
+        *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    )
     return isinstance(error, (RuntimeError, OSError)) and any(sign in text for sign in signs)
 
 

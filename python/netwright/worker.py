@@ -300,7 +300,7 @@ class Worker:
     def _kill(self, child: Child) -> None:
         child.killed = True
         for kill in (os.killpg, os.kill):  # not yet a group of its own: the process alone
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 kill(child.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
@@ -353,7 +353,8 @@ def death(status: int, stage: Stage) -> Failure:
     if code == -signal.SIGXCPU:
         return Failure("timeout", f"Timeout: the process used up its CPU time {where}")
     if code < 0:
-        name = signal.Signals(-code).name
+        known = -code in signal.Signals.__members__.values()  # those of real time have no name
+        name = signal.Signals(-code).name if known else f"signal {-code}"
         return Failure(STAGE_OUTCOMES[stage], f"The process died of {name} {where}")
     return Failure(STAGE_OUTCOMES[stage], f"The process ended with exit code {code} {where}")
 

@@ -90,6 +90,7 @@ def ended_by(code: int | None, signum: int = 0) -> int:
         (ended_by(3), "train", "The process ended with exit code 3 while training"),
         (ended_by(0), "train", "The process ended with exit code 0 while training"),
         (ended_by(None, signal.SIGSEGV), "train", "The process died of SIGSEGV while training"),
+        (ended_by(None, 37), "train", "The process died of signal 37 while training"),
         (ended_by(None, signal.SIGKILL), "out-of-memory", "OutOfMemory: the process was killed"),
         (ended_by(None, signal.SIGXCPU), "timeout", "Timeout: the process used up its CPU time"),
     ],
