@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import sklearn
+
+from netwright.sandbox import answer_folders
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"),
@@ -107,6 +110,28 @@ def test_home_and_system_secrets_cannot_be_read(tmp_path: Path) -> None:
     assert outcome == "PermissionError"
     assert attempt("os.listdir(os.path.expanduser('~'))")[1] == "PermissionError"
     assert attempt("open('/etc/shadow').read()")[1] == "PermissionError"
+
+
+def test_of_the_labels_that_scikit_learn_carries_only_the_names_can_be_read() -> None:
+    data = Path(sklearn.__file__).parent / "datasets" / "data"
+    layers, outcome = attempt(f"open({str(data / 'digits.csv.gz')!r}, 'rb')")
+    if "landlock" not in layers:
+        pytest.skip("this kernel has no Landlock")
+    assert outcome == "PermissionError"
+    assert attempt(f"os.listdir({str(data.parent)!r})")[1] == "done"
+    assert attempt(f"open({str(data.parent / '__init__.py')!r})")[1] == "done"
+    assert attempt("import sklearn.linear_model, sklearn.datasets")[1] == "done"
+
+
+def test_folders_with_labels_are_found_behind_a_symlink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "real" / "sklearn" / "datasets" / "data"
+    data.mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "link")])
+    linked = tmp_path / "link" / "sklearn" / "datasets" / "data"
+    assert set(answer_folders()) >= {str(linked), str(data)}
 
 
 def test_an_abort_ends_only_itself() -> None:

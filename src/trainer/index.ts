@@ -202,7 +202,7 @@ async function workerCommand(
   const args = ["-s", "-m", "netwright.worker", JSON.stringify(settings)];
   if (options.sandbox === "off") return { command: { file: python, args, env }, sandbox: [] };
   const interpreter = await locateInterpreter(python, env, signal);
-  const wrapper = bubblewrapArguments([...interpreter.paths, packageDir, data], devices);
+  const wrapper = bubblewrapArguments([...interpreter.paths, packageDir, data], devices, interpreter.answers);
   const probe = await bubblewrapWorks(wrapper, interpreter, env, signal);
   if (probe.works) {
     const command = { file: "bwrap", args: [...wrapper, interpreter.executable, ...args], env };
@@ -232,7 +232,7 @@ export interface SandboxReport {
 export async function sandboxReport(python: string, packageDir: string, signal: AbortSignal): Promise<SandboxReport> {
   const env = environment(packageDir, null);
   const interpreter = await locateInterpreter(python, env, signal);
-  const wrapper = bubblewrapArguments([...interpreter.paths, packageDir], []);
+  const wrapper = bubblewrapArguments([...interpreter.paths, packageDir], [], interpreter.answers);
   const probe = await bubblewrapWorks(wrapper, interpreter, env, signal);
   const [file, before] = probe.works ? ["bwrap", [...wrapper, interpreter.executable]] : [python, []];
   const args = [...before, "-s", "-m", "netwright.sandbox"];

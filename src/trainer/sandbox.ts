@@ -9,16 +9,19 @@ const run = promisify(execFile);
 export interface Interpreter {
   executable: string;
   paths: string[];
+  /** Folders among what it can read that hold the labels of a data set. */
+  answers: string[];
 }
 
 const LOCATE = `
 import json, os, sys
+from netwright.sandbox import answer_folders
 paths = [os.path.dirname(sys.executable), os.path.dirname(os.path.realpath(sys.executable)), sys.prefix, sys.base_prefix, *sys.path]
-json.dump({"executable": sys.executable, "paths": [p for p in dict.fromkeys(paths) if os.path.isabs(p) and os.path.exists(p)]}, sys.stdout)
+json.dump({"executable": sys.executable, "paths": [p for p in dict.fromkeys(paths) if os.path.isabs(p) and os.path.exists(p)], "answers": answer_folders()}, sys.stdout)
 `;
 
 /**
- * Asks `python` itself; a virtual environment's own and its base's folders are among the paths.
+ * Asks `python` itself, which finds the `netwright` package by `env`; a virtual environment's own and its base's folders are among the paths.
  * @throws UserError "python-unsuitable"
  */
 export async function locateInterpreter(
@@ -38,8 +41,8 @@ export async function locateInterpreter(
   }
 }
 
-/** Arguments of bwrap, up to the command; `readable` and `devices` are absolute paths that exist. */
-export function bubblewrapArguments(readable: string[], devices: string[]): string[] {
+/** Arguments of bwrap, up to the command; all are absolute paths that exist. Of `hidden`, folders, nothing is seen. */
+export function bubblewrapArguments(readable: string[], devices: string[], hidden: string[]): string[] {
   const system = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/nix/store"];
   const configuration = ["/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"];
   // PyTorch counts processors and memory nodes; a GPU's driver looks itself up.
@@ -54,6 +57,7 @@ export function bubblewrapArguments(readable: string[], devices: string[]): stri
     ...devices.flatMap(bind("--dev-bind")),
     // Below /tmp and /usr as well, so after those.
     ...readable.flatMap(bind("--ro-bind")),
+    ...hidden.flatMap((path) => ["--tmpfs", path, "--remount-ro", path]),
     ...["--remount-ro", "/", "--chdir", "/"],
   ];
 }

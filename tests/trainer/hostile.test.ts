@@ -205,6 +205,16 @@ const CHECKED: Case[] = [
     source: "open",
   },
   {
+    name: "reads the labels that scikit-learn carries",
+    code: net({
+      top: "import os, sys",
+      init: 'p = next(p for p in sys.path if os.path.isdir(p + "/sklearn"))\nopen(p + "/sklearn/datasets/data/digits.csv.gz", "rb")',
+    }),
+    outcome: "init",
+    message: /^(PermissionError|FileNotFoundError)/,
+    source: "digits.csv.gz",
+  },
+  {
     name: "writes a file",
     code: net({ init: 'open("/tmp/big", "wb").write(bytes(1 << 30))' }),
     outcome: "init",
