@@ -1,6 +1,6 @@
 /** The engine of one study: what it can be asked, one piece of work at a time, and the state that its clients see. */
 import { setTimeout as delay } from "node:timers/promises";
-import { protocolOf, type StudyConfig } from "../study/config.ts";
+import { protocolOf, type StudyConfig, underProtocol } from "../study/config.ts";
 import { isCancellation, UserError } from "../study/ports.ts";
 import type { Candidate, Generation } from "../study/types.ts";
 import { freeGpu, prepareArchive, runCycle } from "./cycle.ts";
@@ -215,12 +215,9 @@ export class EngineHost {
   evaluate(parameters: EvaluationParameters): Promise<Evaluation> {
     return this.#work(async (signal) => {
       this.#configure();
-      const protocolName = parameters.protocol ?? this.#config.protocol.name;
-      const config: StudyConfig = {
-        ...this.#config,
-        data: parameters.data ?? this.#config.data,
-        protocol: { ...this.#config.protocol, name: protocolName },
-      };
+      const { protocol, data } = parameters;
+      const measured = protocol ? underProtocol(this.#config, protocol) : this.#config;
+      const config: StudyConfig = { ...measured, data: data ?? measured.data };
       const trainer = await startTrainer(config, this.#study.dir, this.#emit, signal);
       try {
         await freeGpu(trainer, this.#warm?.loop.designer ?? null);

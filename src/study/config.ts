@@ -17,7 +17,10 @@ const dataSchema = z.strictObject({
     .describe("A folder or archive that holds the data set; null: the data set's own source."),
 });
 
-const protocolSchema = z.strictObject({
+/** The protocol of arXiv 2601.02997. What bears its name has exactly these settings. */
+const PAPER_PROTOCOL = { name: "paper", epochs: 1, batch: 16, lr: 0.01, momentum: 0.9, trainImages: null } as const;
+
+const protocolObject = z.strictObject({
   name: z
     .enum(["validation", "paper"])
     .default("validation")
@@ -32,10 +35,20 @@ const protocolSchema = z.strictObject({
   transform: z.enum(["norm", "norm_flip"]).default("norm").describe("norm_flip adds random horizontal flips."),
   seed: count(0, 2 ** 31 - 1).default(0),
   trainImages: count(100, 10_000_000).nullable().default(null).describe("Images trained on; null: all."),
-  validationImages: count(0, 1_000_000)
+  validationImages: count(1, 1_000_000)
     .nullable()
     .default(null)
     .describe("Training images held out for decisions; null: 5000, of the digits 300."),
+});
+
+const protocolSchema = protocolObject.superRefine((protocol, context) => {
+  if (protocol.name !== "paper") return;
+  // Nothing is held out.
+  for (const [key, value] of Object.entries({ ...PAPER_PROTOCOL, validationImages: null })) {
+    if (protocol[key as keyof typeof protocol] === value) continue;
+    const message = `${value}, as published, while protocol.name is "paper"`;
+    context.addIssue({ code: "custom", path: [key], message });
+  }
 });
 
 const limitsSchema = z.strictObject({
@@ -169,6 +182,7 @@ export function parseStudyConfig(text: string, file: string): StudyConfig {
       `${file} is not valid JSON: ${(error as Error).message}. Correct it and try again.`,
     );
   }
+  input = withPublished(input);
   const result = studySchema.safeParse(input);
   if (result.success) return result.data;
   const lines = result.error.issues.map((issue) => `  ${describeIssue(issue, input)}`);
@@ -176,6 +190,12 @@ export function parseStudyConfig(text: string, file: string): StudyConfig {
     "study-config",
     `${file} has ${lines.length === 1 ? "a mistake" : "mistakes"}:\n${lines.join("\n")}`,
   );
+}
+
+/** Under the name "paper" the published settings are what is meant by those left out. */
+function withPublished(input: unknown): unknown {
+  const paper = z.looseObject({ protocol: z.looseObject({ name: z.literal("paper") }) }).safeParse(input);
+  return paper.success ? { ...paper.data, protocol: { ...PAPER_PROTOCOL, ...paper.data.protocol } } : input;
 }
 
 function describeIssue(issue: z.core.$ZodIssue, input: unknown): string {
@@ -228,6 +248,12 @@ export function protocolOf(config: StudyConfig): Protocol {
   return { name, dataset, ...rest, validationImages: name === "paper" ? 0 : held };
 }
 
+/** The study measured under a protocol that was asked for by its name. */
+export function underProtocol(config: StudyConfig, name: Protocol["name"]): StudyConfig {
+  const published = name === "paper" ? { ...PAPER_PROTOCOL, validationImages: null } : {};
+  return { ...config, protocol: { ...config.protocol, ...published, name } };
+}
+
 const PRESETS: Record<StudyConfig["tuner"]["preset"], TunerSettings> = {
   default: { rank: 16, alpha: 32, dropout: 0.05, learningRate: 2e-4, epochs: 3, accumulation: 4, gradient: "answer" },
   // arXiv 2601.02997, section 3: LoRA.
@@ -250,7 +276,7 @@ export function tunerSettings({ tuner }: StudyConfig): TunerSettings {
 
 /** The settings of arXiv 2601.02997, for figures comparable with the published ones. */
 export const PAPER = {
-  protocol: { name: "paper", epochs: 1, batch: 16, lr: 0.01, momentum: 0.9, trainImages: null },
+  protocol: PAPER_PROTOCOL,
   novelty: { text: 0.9 },
   admission: { accuracy: 0.4, fallback: 0.35 },
   tuner: { preset: "paper" },

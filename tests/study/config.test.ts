@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { PAPER, parseStudyConfig, protocolOf } from "../../src/study/config.ts";
+import { PAPER, parseStudyConfig, protocolOf, underProtocol } from "../../src/study/config.ts";
 
 const minimal = { name: "demo", data: { dataset: "cifar10" } };
 const parse = (value: unknown) => parseStudyConfig(JSON.stringify(value), "netwright.json");
@@ -33,6 +33,7 @@ test.each([
     { ...minimal, limits: { memory: 5 } },
     /limits\.memory: unknown key; allowed: parameters, checkSeconds, trainSeconds, memoryMiB/,
   ],
+  [{ ...minimal, protocol: { validationImages: 0 } }, /protocol\.validationImages is 0; allowed: at least 1/],
   [{ ...minimal, colour: "red" }, /colour: unknown key; allowed: .*designer/],
   [{ name: "demo" }, /data is missing/],
   [{ ...minimal, name: "1 study" }, /name is "1 study"; allowed: a letter/],
@@ -63,4 +64,35 @@ test("the paper protocol holds nothing out", () => {
   const config = parse({ ...minimal, ...PAPER });
   expect(protocolOf(config)).toMatchObject({ name: "paper", batch: 16, lr: 0.01, momentum: 0.9, validationImages: 0 });
   expect(config.novelty.text).toBe(0.9);
+});
+
+test("the paper's name alone stands for its settings", () => {
+  const { protocol } = parse({ ...minimal, protocol: { name: "paper" } });
+  expect(protocol).toMatchObject({ epochs: 1, batch: 16, lr: 0.01, momentum: 0.9, trainImages: null });
+});
+
+test.each([
+  ["epochs", 2, "1"],
+  ["batch", 64, "16"],
+  ["lr", 0.05, "0.01"],
+  ["momentum", 0, "0.9"],
+  ["trainImages", 10_000, "null"],
+  ["validationImages", 5000, "null"],
+])("figures that bear the paper's name stand under its settings: %s", (key, value, allowed) => {
+  const message = messageOf({ ...minimal, protocol: { name: "paper", [key]: value } });
+  expect(message).toContain(`protocol.${key} is ${value}; allowed: ${allowed}, as published`);
+});
+
+test("a study can be measured under the other protocol, wholly", () => {
+  const study = parse({
+    ...minimal,
+    protocol: { epochs: 3, batch: 64, trainImages: 1000, validationImages: 100, seed: 7 },
+  });
+  const paper = underProtocol(study, "paper");
+  expect(parse(paper)).toEqual(paper);
+  expect(protocolOf(paper)).toMatchObject({ ...PAPER.protocol, validationImages: 0, seed: 7 });
+  expect(underProtocol(study, "validation")).toEqual(study);
+  expect(protocolOf(underProtocol(parse({ ...minimal, ...PAPER }), "validation"))).toMatchObject({
+    ...{ name: "validation", validationImages: 5000 },
+  });
 });
