@@ -27,13 +27,15 @@ const protocolObject = z.strictObject({
     .describe(
       "validation: decide on a held-out split. paper: full training set, decide on test accuracy, as published.",
     ),
-  epochs: count(1, 100).default(1),
-  batch: count(1, 4096).default(64),
+  epochs: count(1, 100).default(1).describe("Times that a net sees all of its training images."),
+  batch: count(1, 4096).default(64).describe("Images of one training step."),
   lr: z.number().positive().max(10).default(0.01).describe("Learning rate."),
-  momentum: share.default(0.9),
-  dropout: share.default(0.2),
+  momentum: share.default(0.9).describe("Momentum of the optimiser."),
+  dropout: share.default(0.2).describe("Dropout of nets that have a place for it."),
   transform: z.enum(["norm", "norm_flip"]).default("norm").describe("norm_flip adds random horizontal flips."),
-  seed: count(0, 2 ** 31 - 1).default(0),
+  seed: count(0, 2 ** 31 - 1)
+    .default(0)
+    .describe("What all that is random starts from: the split, the weights, the order of images."),
   trainImages: count(100, 10_000_000).nullable().default(null).describe("Images trained on; null: all."),
   validationImages: count(1, 1_000_000)
     .nullable()
@@ -52,9 +54,9 @@ const protocolSchema = protocolObject.superRefine((protocol, context) => {
 });
 
 const limitsSchema = z.strictObject({
-  parameters: count(100, 10_000_000_000).default(500_000),
-  checkSeconds: count(1, 3600).default(60),
-  trainSeconds: count(1, 86_400).default(900),
+  parameters: count(100, 10_000_000_000).default(500_000).describe("Most parameters of a net."),
+  checkSeconds: count(1, 3600).default(60).describe("Longest check of a net: that it is built, runs and trains."),
+  trainSeconds: count(1, 86_400).default(900).describe("Longest training of a net, with its evaluation."),
   memoryMiB: count(256, 10_000_000).default(6144).describe("Memory of one candidate's process."),
 });
 
@@ -68,15 +70,22 @@ const designerSchema = z.strictObject({
     .min(1)
     .nullable()
     .default(null)
-    .describe("An Ollama model, an embedded model's name, or a GGUF file."),
+    .describe(
+      "An Ollama model, an embedded model's name, or a GGUF file (from this folder); null: the one that suits.",
+    ),
   host: z.string().min(1).nullable().default(null).describe("Ollama's address; null: OLLAMA_HOST, or this machine."),
   adapter: z.string().min(1).nullable().default(null).describe("A LoRA adapter in GGUF, put on the model."),
   mode: z.enum(["full", "delta"]).default("delta").describe("Whole files, or diffs against a parent."),
-  contextTokens: count(1024, 1_000_000).default(4096),
+  contextTokens: count(1024, 1_000_000).default(4096).describe("Tokens of a question with its answer at most."),
   maxTokens: count(64, 100_000).default(600).describe("Tokens of one answer at most."),
-  temperature: z.number().min(0).max(2).default(0.7),
-  topP: share.default(1),
-  minP: share.default(0.05),
+  temperature: z
+    .number()
+    .min(0)
+    .max(2)
+    .default(0.7)
+    .describe("How freely the next token is drawn; 0: always the likeliest."),
+  topP: share.default(1).describe("Draw among the likeliest tokens that make up this share; 1: all."),
+  minP: share.default(0.05).describe("Leave out tokens less likely than this share of the likeliest."),
   parallel: count(1, 64).default(4).describe("Candidates written at once."),
   threads: count(1, 1024).nullable().default(null).describe("Processor threads; null: all cores."),
   exemplars: count(0, 8).default(1).describe("Nets shown to the designer with each question."),
@@ -86,7 +95,7 @@ const designerSchema = z.strictObject({
 const deviceSchema = z.string().regex(/^(auto|cpu|cuda(:\d+)?)$/, "auto, cpu or cuda:N");
 
 const trainerSchema = z.strictObject({
-  device: deviceSchema.default("auto"),
+  device: deviceSchema.default("auto").describe("Where nets train; auto: a CUDA GPU where there is one."),
   threads: count(1, 1024).nullable().default(null).describe("Processor threads; null: all cores."),
   parallel: count(1, 16).default(1).describe("Candidates trained at once."),
   sandbox: z
@@ -127,41 +136,56 @@ const tunerSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("The weights to tune: a GGUF file or a folder with safetensors; null: the designer's own GGUF."),
-  rank: count(1, 512).nullable().default(null).describe("Null: the preset's; so for the next six."),
-  alpha: z.number().positive().nullable().default(null),
-  dropout: share.nullable().default(null),
-  learningRate: z.number().positive().max(1).nullable().default(null),
-  epochs: count(1, 1000).nullable().default(null).describe("At most: a rising held-out loss ends it earlier."),
-  accumulation: count(1, 1024).nullable().default(null).describe("Examples whose gradients make one step."),
+  rank: count(1, 512).nullable().default(null).describe("Rank of the LoRA matrices; null: the preset's."),
+  alpha: z.number().positive().nullable().default(null).describe("Scale of the LoRA update; null: the preset's."),
+  dropout: share.nullable().default(null).describe("Dropout in the LoRA layers; null: the preset's."),
+  learningRate: z
+    .number()
+    .positive()
+    .max(1)
+    .nullable()
+    .default(null)
+    .describe("Learning rate of the LoRA run; null: the preset's."),
+  epochs: count(1, 1000)
+    .nullable()
+    .default(null)
+    .describe("Epochs at most: a rising held-out loss ends the run earlier; null: the preset's."),
+  accumulation: count(1, 1024)
+    .nullable()
+    .default(null)
+    .describe("Examples whose gradients make one step; null: the preset's."),
   gradient: z
     .enum(["all", "answer"])
     .nullable()
     .default(null)
-    .describe("all: through question and answer. answer: through the answer alone, in a third of the time."),
+    .describe(
+      "all: through question and answer. answer: through the answer alone, in two fifths of the time; null: the preset's.",
+    ),
   maxTokens: count(256, 1_000_000).default(2048).describe("Examples longer than this are left out."),
-  device: deviceSchema.default("auto"),
+  device: deviceSchema.default("auto").describe("Where the designer is tuned; auto: a CUDA GPU where there is one."),
   threads: count(1, 1024).nullable().default(null).describe("Processor threads; null: all cores."),
   newAccepted: count(1, 100_000).default(4).describe("A run of cycles tunes once so many more nets are accepted."),
   probe: count(1, 1000).default(8).describe("Questions that a new generation and its parent answer before it is used."),
 });
 
-/** An object all of whose keys have defaults may be left out. */
-const optional = <T extends z.ZodObject>(schema: T) => schema.prefault({} as z.input<T>);
+/** A section all of whose keys have defaults may be left out. */
+const optional = <T extends z.ZodObject>(schema: T, description: string) =>
+  schema.prefault({} as z.input<T>).describe(description);
 
 export const studySchema = z.strictObject({
-  $schema: z.string().optional(),
+  $schema: z.string().optional().describe("The schema that an editor completes and checks this file by."),
   name: z
     .string()
     .regex(/^[A-Za-z][A-Za-z0-9_-]{0,39}$/, "a letter, then letters, digits, - or _ (40 at most)")
     .describe("The study's name; candidates are named after it."),
-  data: dataSchema,
-  protocol: optional(protocolSchema),
-  limits: optional(limitsSchema),
-  designer: optional(designerSchema),
-  trainer: optional(trainerSchema),
-  novelty: optional(noveltySchema),
-  admission: optional(admissionSchema),
-  tuner: optional(tunerSchema),
+  data: dataSchema.describe("What the nets learn from."),
+  protocol: optional(protocolSchema, "How nets are trained and measured: what makes figures comparable."),
+  limits: optional(limitsSchema, "What a net may take; beyond it, it has failed."),
+  designer: optional(designerSchema, "The model that designs, and how it is asked."),
+  trainer: optional(trainerSchema, "Where and how nets train."),
+  novelty: optional(noveltySchema, "From which similarity a net counts as known; null: never."),
+  admission: optional(admissionSchema, "Which nets are proposed, and who accepts them."),
+  tuner: optional(tunerSchema, "How the designer is fine-tuned on what is accepted (LoRA)."),
 });
 
 export type StudyConfig = z.output<typeof studySchema>;

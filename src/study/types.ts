@@ -183,7 +183,7 @@ export interface TunerSettings {
   epochs: number;
   /** Examples whose gradients make one step. */
   accumulation: number;
-  /** "all": through question and answer. "answer": through the answer's tokens alone, in a third of the time. */
+  /** "all": through question and answer. "answer": through the answer's tokens alone, in two fifths of the time. */
   gradient: "all" | "answer";
 }
 

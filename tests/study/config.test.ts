@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { PAPER, parseStudyConfig, protocolOf, underProtocol } from "../../src/study/config.ts";
+import { toJSONSchema } from "zod";
+import { PAPER, parseStudyConfig, protocolOf, studySchema, underProtocol } from "../../src/study/config.ts";
 
 const minimal = { name: "demo", data: { dataset: "cifar10" } };
 const parse = (value: unknown) => parseStudyConfig(JSON.stringify(value), "netwright.json");
@@ -95,4 +96,19 @@ test("a study can be measured under the other protocol, wholly", () => {
   expect(protocolOf(underProtocol(parse({ ...minimal, ...PAPER }), "validation"))).toMatchObject({
     ...{ name: "validation", validationImages: 5000 },
   });
+});
+
+test("the editor explains every key and every section", () => {
+  interface Described {
+    description?: string;
+    properties?: Record<string, Described>;
+  }
+  const unexplained = ({ properties = {} }: Described, path: string[]): string[] =>
+    Object.entries(properties).flatMap(([key, schema]) => [
+      ...(schema.description ? [] : [[...path, key].join(".")]),
+      ...unexplained(schema, [...path, key]),
+    ]);
+  const schema = toJSONSchema(studySchema, { io: "input", target: "draft-7" }) as Described;
+  expect(Object.keys(schema.properties ?? {})).toContain("tuner");
+  expect(unexplained(schema, [])).toEqual([]);
 });
