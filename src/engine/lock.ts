@@ -3,27 +3,36 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { UserError } from "../study/ports.ts";
+import { fileError } from "./file-error.ts";
 
 export interface Lock {
   release(): void;
 }
 
-/** @throws UserError "study-busy" when another engine works on this study. */
+/** @throws UserError "study-busy" when another engine works on this study, "disk-full", "file". */
 export function lockStudy(stateDir: string): Lock {
+  try {
+    return lock(stateDir);
+  } catch (error) {
+    throw error instanceof UserError ? error : fileError(error, `lock the study in ${stateDir}`);
+  }
+}
+
+function lock(stateDir: string): Lock {
   mkdirSync(stateDir, { recursive: true });
   const database = new DatabaseSync(join(stateDir, "engine.lock"));
   const holderFile = join(stateDir, "engine.pid");
   try {
     database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    writeFileSync(holderFile, String(process.pid));
   } catch (error) {
     database.close();
-    if (!/locked/.test((error as Error).message)) throw error;
+    if (!/database is locked/.test((error as Error).message)) throw error;
     throw new UserError(
       "study-busy",
       `Another engine is working on this study${describeHolder(holderFile)}. Wait for it, or stop it, then try again.`,
     );
   }
-  writeFileSync(holderFile, String(process.pid));
   return {
     release() {
       database.close();
