@@ -69,7 +69,7 @@ function action<Rest extends unknown[]>(body: (context: Context, ...rest: Rest) 
 }
 
 command("init", "make a study: a folder with a netwright.json to edit")
-  .argument("[dir]", "where", ".")
+  .argument("[dir]", "where (default: the folder of --study, else this one)")
   .option("--name <name>", "the study's name (default: the folder's)")
   .option(
     "--data <data>",
@@ -81,7 +81,7 @@ command("init", "make a study: a folder with a netwright.json to edit")
   )
   .option(
     "--train-images <n>",
-    "train on so many images only (default: all; on a CPU without --protocol paper, 10000)",
+    "train on so many images only (default: all; without a GPU 10000, but all of the digits and with --protocol paper)",
     wholeNumber,
   )
   .action(action(initCommand));
@@ -109,6 +109,15 @@ command("run", "run cycle after cycle within a budget, tuning the designer betwe
   .addOption(modeOption())
   .option("--seed <n>", "seed of the cycles (default: the study's)", wholeNumber)
   .option("--no-tune", "leave the designer as it is")
+  .addOption(
+    new Option("--pause", "have the run that is under way end after its cycle").conflicts([
+      "cycles",
+      "hours",
+      "total",
+      "mode",
+      "seed",
+    ]),
+  )
   .action(action(runCommand));
 
 command("tune", "tune the designer on the accepted nets (LoRA), probe it, and use it if it is at least as good")

@@ -10,6 +10,8 @@ export interface Context {
   signal: AbortSignal;
   /** Shows an event: on stderr for people, as a JSON line on stdout with `--json`. */
   emit: Emit;
+  /** The folder that `--study` names; null when it names none. */
+  asked: string | null;
   /** The study's folder as asked for, or the nearest one upward; null when there is none. */
   studyDir(): string | null;
   /** Opens the study. @throws UserError "no-study". The context closes it. */
@@ -36,6 +38,7 @@ export async function run(
   try {
     await body({
       json: options.json,
+      asked: options.study,
       signal: cancelled.signal,
       emit: (event) => {
         if (!options.json) progress.handle(event);

@@ -2,37 +2,54 @@ import { readFileSync } from "node:fs";
 import { startTrainer } from "../engine/engine.ts";
 import { compareNets, measure } from "../engine/evaluate.ts";
 import { fileError } from "../engine/file-error.ts";
+import { Evaluate, type Evaluation } from "../engine/protocol.ts";
 import { readStudyConfig } from "../engine/study.ts";
-import { parseStudyConfig, protocolOf, type StudyConfig, type StudyConfigInput } from "../study/config.ts";
+import { parseStudyConfig, protocolOf, type StudyConfig, underProtocol } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
 import type { Context } from "./context.ts";
+import { withEngine } from "./engine.ts";
 import { duration, percent, printJson, printText } from "./output.ts";
 import { dataOption } from "./setup.ts";
+
+/** How nets are measured where there is no study. */
+const DEFAULTS = parseStudyConfig('{ "name": "evaluation", "data": { "dataset": "cifar10" } }', "the defaults");
 
 export async function evaluateCommand(
   context: Context,
   file: string,
   options: { data?: string; protocol?: "validation" | "paper" },
 ): Promise<void> {
-  const { emit, signal } = context;
   const code = readNet(file);
-  const { config, dir } = measuringConfig(context, options);
-  const trainer = await startTrainer(config, dir, emit, signal);
+  const given = options.data === undefined ? null : dataOption(options.data);
+  const data = given && { ...given, source: given.source ?? null };
+  const protocol = options.protocol ?? null;
+  // The study's engine trains one thing at a time, and frees a GPU that its designer holds.
+  const result = context.studyDir()
+    ? await withEngine(context, (engine) => engine.request(Evaluate, { code, data, protocol }, context.signal))
+    : await evaluateAlone(context, code, {
+        ...(protocol ? underProtocol(DEFAULTS, protocol) : DEFAULTS),
+        data: data ?? DEFAULTS.data,
+      });
+  const { outcome, error, parameters, accuracy, seconds } = result;
+  if (context.json) printJson({ type: "evaluation", file, ...result });
+  else if (error) {
+    printText(
+      `${outcome}: ${error.message}${error.line ? `\n${file}:${error.line}: ${error.source?.trim() ?? ""}` : ""}`,
+    );
+  } else {
+    printText(
+      `valid: ${parameters?.toLocaleString("en")} parameters; accuracy validation ${percent(accuracy.validation)}, ` +
+        `test ${percent(accuracy.test)}; ${duration(seconds.train)}`,
+    );
+  }
+  if (outcome !== "valid") process.exitCode = 1;
+}
+
+async function evaluateAlone(context: Context, code: string, config: StudyConfig): Promise<Evaluation> {
+  const { emit, signal } = context;
+  const trainer = await startTrainer(config, process.cwd(), emit, signal);
   try {
-    const result = await measure(trainer, code, protocolOf(config), signal, emit);
-    const { outcome, error, parameters, accuracy, seconds } = result;
-    if (context.json) printJson({ type: "evaluation", file, ...result });
-    else if (error) {
-      printText(
-        `${outcome}: ${error.message}${error.line ? `\n${file}:${error.line}: ${error.source?.trim() ?? ""}` : ""}`,
-      );
-    } else {
-      printText(
-        `valid: ${parameters?.toLocaleString("en")} parameters; accuracy validation ${percent(accuracy.validation)}, ` +
-          `test ${percent(accuracy.test)}; ${duration(seconds.train)}`,
-      );
-    }
-    if (outcome !== "valid") process.exitCode = 1;
+    return await measure(trainer, code, protocolOf(config), signal, emit);
   } finally {
     await trainer.close();
   }
@@ -43,8 +60,11 @@ export async function compareCommand(context: Context, a: string, b: string): Pr
   const net = (file: string) => ({ file, code: readNet(file) });
   // Read before anything is started.
   const nets: [ReturnType<typeof net>, ReturnType<typeof net>] = [net(a), net(b)];
-  const { config, dir } = measuringConfig(context, {});
-  const trainer = await startTrainer(config, dir, emit, signal);
+  const dir = context.studyDir();
+  const config = dir ? readStudyConfig(dir) : DEFAULTS;
+  // What is compared is looked at, not trained: the GPU is left to whom it serves.
+  const onProcessor = { ...config, trainer: { ...config.trainer, device: "cpu" } };
+  const trainer = await startTrainer(onProcessor, dir ?? process.cwd(), emit, signal);
   try {
     const result = await compareNets(trainer, nets, signal);
     if (context.json) printJson(result);
@@ -52,24 +72,6 @@ export async function compareCommand(context: Context, a: string, b: string): Pr
   } finally {
     await trainer.close();
   }
-}
-
-/** The study's way of measuring where there is one, else the defaults, as changed by the options. */
-function measuringConfig(
-  context: Context,
-  options: { data?: string; protocol?: "validation" | "paper" },
-): { config: StudyConfig; dir: string } {
-  const studyDir = context.studyDir();
-  const dir = options.data || !studyDir ? process.cwd() : studyDir;
-  const base: StudyConfigInput = studyDir
-    ? readStudyConfig(studyDir)
-    : { name: "evaluation", data: { dataset: "cifar10" } };
-  const input: StudyConfigInput = {
-    ...base,
-    ...(options.data ? { data: dataOption(options.data) } : {}),
-    ...(options.protocol ? { protocol: { ...base.protocol, name: options.protocol } } : {}),
-  };
-  return { config: parseStudyConfig(JSON.stringify(input), "the options"), dir };
 }
 
 function readNet(file: string): string {

@@ -24,7 +24,8 @@ interface InitOptions {
 /** Enough for a ranking of nets in seconds rather than minutes each on a processor. */
 const CPU_TRAIN_IMAGES = 10_000;
 
-export async function initCommand(context: Context, dir: string, options: InitOptions): Promise<void> {
+export async function initCommand(context: Context, folder: string | undefined, options: InitOptions): Promise<void> {
+  const dir = folder ?? context.asked ?? ".";
   const name = options.name ?? studyName(basename(resolve(dir)));
   const paper = options.protocol === "paper";
   const chosen = await chooseData(context, options.data, paper);
@@ -38,7 +39,7 @@ export async function initCommand(context: Context, dir: string, options: InitOp
       ...(paper ? PAPER.protocol : dataset === "digits" ? DIGITS_PROTOCOL : {}),
       ...(trainImages === null ? {} : { trainImages }),
     },
-    ...(paper ? { novelty: PAPER.novelty, admission: PAPER.admission } : {}),
+    ...(paper ? { novelty: PAPER.novelty, admission: PAPER.admission, tuner: PAPER.tuner } : {}),
   };
   createStudy(dir, input);
   const file = resolve(dir, STUDY_FILE);

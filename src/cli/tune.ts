@@ -1,6 +1,15 @@
-import { DeleteGeneration, FineTune, PlanTuning, Run, type RunParameters, UseGeneration } from "../engine/protocol.ts";
+import { EngineClient } from "../engine/client.ts";
+import {
+  DeleteGeneration,
+  FineTune,
+  Pause,
+  PlanTuning,
+  Run,
+  type RunParameters,
+  UseGeneration,
+} from "../engine/protocol.ts";
 import { UserError } from "../study/ports.ts";
-import type { DesignMode, Generation } from "../study/types.ts";
+import type { CycleSummary, DesignMode, Generation } from "../study/types.ts";
 import { memorySize } from "../study/units.ts";
 import type { Context } from "./context.ts";
 import { withEngine } from "./engine.ts";
@@ -82,15 +91,51 @@ export interface RunOptions {
   mode?: DesignMode;
   seed?: number;
   tune: boolean;
+  pause?: boolean;
 }
 
 export async function runCommand(context: Context, options: RunOptions): Promise<void> {
+  if (options.pause) return pauseRun(context);
   const { cycles = null, hours = null, total = null, candidates, mode = null, seed = null, tune } = options;
   if (cycles === null && hours === null && total === null) {
     throw new UserError("no-budget", "Say how long to go on: --cycles N, --hours H or --total N (candidates).");
   }
   const parameters: RunParameters = { candidates, mode, seed, tune, budget: { cycles, hours, candidates: total } };
   const result = await withEngine(context, (engine) => engine.request(Run, parameters, context.signal));
-  if (context.json) printJson({ type: "run", ...result });
-  else printText([...result.cycles.map(summaryLine), ...result.generations.map(generationLine)].join("\n"));
+  if (context.json) return printJson({ type: "run", ...result });
+  const lines = [...result.cycles.map(summaryLine), ...result.generations.map(generationLine)];
+  if (result.ended === "paused") {
+    const command = goingOn(options, result.cycles);
+    lines.push(command === null ? "Paused; its budget is used up." : `Paused. To go on: ${command}`);
+  }
+  printText(lines.join("\n"));
+}
+
+/** The command for what a run that was paused has left of its budget, the hours anew; null when that is nothing. */
+export function goingOn(options: RunOptions, done: readonly Pick<CycleSummary, "candidates">[]): string | null {
+  const { cycles, hours, total, candidates, mode, seed, tune } = options;
+  const cyclesLeft = cycles === undefined ? null : cycles - done.length;
+  const totalLeft = total === undefined ? null : total - done.reduce((sum, cycle) => sum + cycle.candidates, 0);
+  if ([cyclesLeft, totalLeft].some((left) => left !== null && left <= 0)) return null;
+  const parts = [
+    ...[cyclesLeft === null ? "" : `--cycles ${cyclesLeft}`, hours === undefined ? "" : `--hours ${hours}`],
+    ...[totalLeft === null ? "" : `--total ${totalLeft}`, `--candidates ${candidates}`],
+    ...[mode === undefined ? "" : `--mode ${mode}`, seed === undefined ? "" : `--seed ${seed}`],
+    ...[tune ? "" : "--no-tune"],
+  ];
+  return ["netwright run", ...parts].filter((part) => part !== "").join(" ");
+}
+
+/** Asks the engine that runs, and starts none: what one would run is not yet under way. */
+async function pauseRun(context: Context): Promise<void> {
+  const { dir } = context.study();
+  const engine = await EngineClient.connect(dir);
+  if (!engine) throw new UserError("not-running", "No run of cycles is under way.");
+  try {
+    await engine.request(Pause, { pausing: true }, context.signal);
+  } finally {
+    engine.close();
+  }
+  if (context.json) printJson({ type: "pausing" });
+  else printText("The run ends after the cycle that is under way.");
 }
