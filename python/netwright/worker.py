@@ -176,10 +176,18 @@ class Worker:
             return
         if time.monotonic() < self._spare_after:
             return
-        request_read, request_write = os.pipe()
-        result_read, result_write = os.pipe()
         worker = os.getpid()
-        pid = os.fork()
+        pipes: list[int] = []
+        try:
+            pipes += os.pipe()
+            pipes += os.pipe()
+            pid = os.fork()
+        except OSError as error:  # the machine is short of memory, of processes or of descriptors
+            for descriptor in pipes:
+                os.close(descriptor)
+            self._spare_failed(str(error))
+            return
+        request_read, request_write, result_read, result_write = pipes
         if pid == 0:
             serve(worker, request_read, result_write, self._data, self._settings)
         os.close(request_read)
@@ -316,14 +324,13 @@ class Worker:
                 os.close(child.results)
             if child.job is None:
                 os.close(child.requests)
-                self._spare_failed(child, status)
+                self._spare_failed(child.error or death(status, child.stage).message)
             elif not child.answered:
                 failure = child.failure or death(status, child.stage)
                 result = {"status": "failed", "failure": failure.as_dict(), "parameters": None}
                 self._answer(child, result)
 
-    def _spare_failed(self, child: Child, status: int) -> None:
-        reason = child.error or death(status, child.stage).message
+    def _spare_failed(self, reason: str) -> None:
         message = f"A process for candidates could not be started: {reason}"
         self._spare_failures += 1
         if not self._announced:

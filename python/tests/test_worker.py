@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+from typing import cast
 
 import pytest
+import torch
 
-from netwright.worker import Garbage, death, parse_message
+from netwright import worker
+from netwright.child import Settings
+from netwright.prepared import Prepared
+from netwright.worker import SPARE_ATTEMPTS, Garbage, Worker, death, parse_message
 
 FAILURE = {"outcome": "train", "message": "m", "line": 3, "source": "s"}
 FAILED = {"type": "result", "status": "failed", "failure": FAILURE, "parameters": None}
@@ -100,3 +106,31 @@ def test_the_end_of_a_process_has_an_outcome(status: int, outcome: str, message:
     failure = death(status, "train")
     assert failure.outcome == outcome
     assert failure.message.startswith(message)
+
+
+def test_a_process_that_cannot_be_forked_is_the_fault_of_no_candidate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    requests, _ = os.pipe()
+    heard, events = os.pipe()
+    monkeypatch.setattr(worker, "REQUESTS", requests)
+    monkeypatch.setattr(worker, "EVENTS", events)
+
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    settings = Settings(torch.device("cpu"), [], 1, 1 << 30)
+    data = cast("Prepared", None)  # what no process is made for needs none
+    running = Worker(data, settings)
+    running._announced = True
+    running._queue.append({"type": "check", "id": 7})
+    before = os.listdir("/dev/fd")
+    for _ in range(SPARE_ATTEMPTS):
+        running._spare_after = 0.0
+        running._ensure_spare()
+    assert os.listdir("/dev/fd") == before
+    event = json.loads(os.read(heard, 1 << 16))
+    assert event["status"] == "not-started"
+    assert event["id"] == 7
+    assert "Resource temporarily unavailable" in event["message"]
