@@ -231,7 +231,7 @@ withTuner(
 
 withTuner(
   "whatever stage its engine is killed in, a tuning goes on, and nothing of it stays behind",
-  { timeout: 300_000 },
+  { timeout: 900_000 },
   async () => {
     let hold = false;
     const { dir, engine } = await studyWith(() => (hold ? null : newNet()), { epochs: 40, probe: 1 });
@@ -291,9 +291,9 @@ withTuner(
 
 withTuner(
   "an adapter that Ollama refuses ends its generation, and a hiccup of Ollama does not",
-  { timeout: 300_000 },
+  { timeout: 900_000 },
   async () => {
-    const { dir, engine, server } = await studyWith(newNet);
+    const { dir, engine, server } = await studyWith(newNet, { epochs: 1, probe: 1 });
     await step(engine, 2);
     const tune = () => engine.request(rpc.FineTune, { restart: false }, never);
     const generations = async () => (await engine.request(rpc.GetSnapshot, null, never)).generations;
