@@ -6,9 +6,10 @@ import { Evaluate, type Evaluation } from "../engine/protocol.ts";
 import { readStudyConfig } from "../engine/study.ts";
 import { parseStudyConfig, protocolOf, type StudyConfig, underProtocol } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
+import { percent } from "../study/units.ts";
 import type { Context } from "./context.ts";
 import { withEngine } from "./engine.ts";
-import { duration, percent, printJson, printText } from "./output.ts";
+import { duration, printJson, printText } from "./output.ts";
 import { dataOption } from "./setup.ts";
 
 /** How nets are measured where there is no study. */

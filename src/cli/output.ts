@@ -2,6 +2,7 @@
 import type { EngineEvent } from "../engine/events.ts";
 import { decisionAccuracy } from "../study/admission.ts";
 import type { Candidate, CycleSummary, Generation, ProbeScore } from "../study/types.ts";
+import { decimal, EMPTY, percent } from "../study/units.ts";
 
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
@@ -10,9 +11,6 @@ export function printJson(value: unknown): void {
 export function printText(text: string): void {
   process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
 }
-
-export const percent = (share: number | null) => (share === null ? "-" : `${(100 * share).toFixed(1)} %`);
-const decimal = (value: number | null) => (value === null ? "-" : value.toFixed(2));
 
 /** 95 -> "1 min 35 s". */
 export function duration(seconds: number): string {
@@ -43,7 +41,7 @@ export function candidateTable(candidates: readonly Candidate[]): string {
     percent(decisionAccuracy(c.accuracy)),
     decimal(c.novelty.text),
     decimal(c.novelty.structure),
-    c.parameters === null ? "-" : c.parameters.toLocaleString("en"),
+    c.parameters === null ? EMPTY : c.parameters.toLocaleString("en"),
     `${Math.round(c.seconds.design)}+${Math.round(c.seconds.check)}+${Math.round(c.seconds.train)}`,
     verdict(c),
   ]);

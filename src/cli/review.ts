@@ -1,6 +1,7 @@
 import type { Candidate, Outcome } from "../study/types.ts";
+import { EMPTY, percent } from "../study/units.ts";
 import type { Context } from "./context.ts";
-import { candidateTable, percent, printJson, printText, summaryLine } from "./output.ts";
+import { candidateTable, printJson, printText, summaryLine } from "./output.ts";
 
 interface ListOptions {
   cycle?: number;
@@ -75,9 +76,9 @@ function describe(c: Candidate): string {
     ["accuracy", `validation ${percent(c.accuracy.validation)}, test ${percent(c.accuracy.test)}`],
     [
       "novelty",
-      `text ${c.novelty.text?.toFixed(3) ?? "-"} (nearest ${c.nearest.text ?? "-"}), structure ${c.novelty.structure?.toFixed(3) ?? "-"} (nearest ${c.nearest.structure ?? "-"})`,
+      `text ${c.novelty.text?.toFixed(3) ?? EMPTY} (nearest ${c.nearest.text ?? EMPTY}), structure ${c.novelty.structure?.toFixed(3) ?? EMPTY} (nearest ${c.nearest.structure ?? EMPTY})`,
     ],
-    ["parameters", c.parameters?.toLocaleString("en") ?? "-"],
+    ["parameters", c.parameters?.toLocaleString("en") ?? EMPTY],
     [
       "review",
       c.accepted === null

@@ -10,7 +10,7 @@ import {
 } from "../engine/protocol.ts";
 import { UserError } from "../study/ports.ts";
 import type { CycleSummary, DesignMode, Generation } from "../study/types.ts";
-import { memorySize } from "../study/units.ts";
+import { EMPTY, memorySize } from "../study/units.ts";
 import type { Context } from "./context.ts";
 import { withEngine } from "./engine.ts";
 import { duration, generationLine, printJson, printText, summaryLine, table } from "./output.ts";
@@ -66,17 +66,17 @@ function generationTable(generations: readonly Generation[]): string {
   }
   const rows = generations.map(({ generation, parent, state, current, accepted, run, probe }) => {
     const loss = run?.losses.findLast(({ heldOut }) => heldOut !== null)?.heldOut ?? run?.losses.at(-1)?.training;
-    const score = probe ? `${probe.own.newAndValid}/${probe.own.questions}` : "-";
-    const theirs = probe ? `${probe.parent.newAndValid}/${probe.parent.questions}` : "-";
+    const score = probe ? `${probe.own.newAndValid}/${probe.own.questions}` : EMPTY;
+    const theirs = probe ? `${probe.parent.newAndValid}/${probe.parent.questions}` : EMPTY;
     return [
       String(generation),
       current ? `${state}, designs` : state,
       String(parent),
       String(accepted),
-      loss === undefined ? "-" : loss.toFixed(3),
+      loss === undefined ? EMPTY : loss.toFixed(3),
       score,
       theirs,
-      run ? duration(run.seconds) : "-",
+      run ? duration(run.seconds) : EMPTY,
     ];
   });
   const header = ["generation", "state", "parent", "accepted", "loss", "new and valid", "its parent", "tuned in"];

@@ -21,6 +21,7 @@ import {
 import { decisionAccuracy } from "../study/admission.ts";
 import { UserError } from "../study/ports.ts";
 import type { Candidate, Generation } from "../study/types.ts";
+import { percent } from "../study/units.ts";
 import { runEndText } from "./budget.ts";
 import { candidateOf, candidateUri, promptUri, requireStudy } from "./documents.ts";
 import { showError } from "./errors.ts";
@@ -383,5 +384,3 @@ async function chosen(
   const picked = await vscode.window.showQuickPick(items, { ...options, canPickMany: true });
   return picked?.map(({ candidate }) => candidate) ?? [];
 }
-
-const percent = (share: number | null) => (share === null ? "-" : `${(100 * share).toFixed(1)} %`);

@@ -1,17 +1,11 @@
 /** Figures as people read them. */
+import { EMPTY, percent } from "../study/units.ts";
 
-/** Stands where there is no figure. */
-export const EMPTY = "–";
-
-/** 0.4731 -> "47.3 %". */
-export const percent = (share: number | null): string => (share === null ? EMPTY : `${(100 * share).toFixed(1)} %`);
+export { decimal, EMPTY, percent, plural } from "../study/units.ts";
 
 /** 9 of 16 -> "9 (56.3 %)". */
 export const counted = (part: number, whole: number): string =>
   whole === 0 ? String(part) : `${part} (${percent(part / whole)})`;
-
-/** 0.4249 -> "0.42". */
-export const decimal = (value: number | null): string => (value === null ? EMPTY : value.toFixed(2));
 
 /** 312345 -> "312,345". */
 export const whole = (count: number | null): string => (count === null ? EMPTY : count.toLocaleString("en"));
@@ -33,10 +27,6 @@ export const moment = (iso: string): string => `${iso.slice(0, 10)} ${iso.slice(
 
 /** Bytes as MiB. */
 export const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-
-/** "1 net", "2 nets". */
-export const plural = (count: number, one: string, many = `${one}s`): string =>
-  `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 
 /**
  * A share of a sample with its 95 % interval (Wilson 1927), in which the designer's own rate lies: "56.3 % (33–77)". A cycle's

@@ -1,17 +1,10 @@
 /** Figures and names as people read them. */
-import { memorySize } from "../../src/study/units.ts";
+import { EMPTY, memorySize } from "../../src/study/units.ts";
 
-/** Stands where there is no figure. */
-export const EMPTY = "–";
-
-/** 0.4731 -> "47.3 %". */
-export const percent = (share: number | null): string => (share === null ? EMPTY : `${(100 * share).toFixed(1)} %`);
+export { decimal, EMPTY, percent, plural } from "../../src/study/units.ts";
 
 /** 0.4731 -> "47 %": for sentences. */
 export const roundPercent = (share: number): string => `${Math.round(100 * share)} %`;
-
-/** 0.4249 -> "0.42". */
-export const decimal = (value: number | null): string => (value === null ? EMPTY : value.toFixed(2));
 
 /** 312345 -> "312 K", 1234567 -> "1.2 M". */
 export function amount(count: number | null): string {
@@ -54,7 +47,3 @@ export const loss = (value: number | null): string => (value === null ? EMPTY : 
 
 /** "Demo_c3_07" -> "c3_07": enough beside others of the same study. */
 export const shortName = (name: string): string => /c\d+_\d+$/.exec(name)?.[0] ?? name;
-
-/** "1 net", "2 nets". */
-export const plural = (count: number, one: string, many = `${one}s`): string =>
-  `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
