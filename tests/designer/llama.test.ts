@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { openDesigner } from "../../src/designer/index.ts";
 import { openLlama } from "../../src/designer/llama/parent.ts";
+import { scratchFolder } from "../../src/designer/llama/scratch.ts";
 import { StopFilter } from "../../src/designer/llama/stop.ts";
 import { nextThreads } from "../../src/designer/llama/threads.ts";
 import type { Designer } from "../../src/study/ports.ts";
@@ -227,6 +228,26 @@ describe.skipIf(GGUF === null)("a real embedded model", () => {
       expect(added()).toEqual([]);
     },
   );
+
+  it("answers several at once where nothing can be written", async () => {
+    vi.stubEnv("TMPDIR", "/nowhere");
+    const mine = await openLlama({ ...options, parallel: 2 }, quiet, quiet, never);
+    const replies = await Promise.all([1, 2].map((seed) => mine.generate(PROMPT, { ...SAMPLING, seed }, never)));
+    await mine.close();
+    vi.unstubAllEnvs();
+    expect(replies.map(({ tokens }) => tokens > 0)).toEqual([true, true]);
+  });
+
+  it.skipIf(process.platform !== "linux")("removes what its process could not", async () => {
+    const before = childrenOf(process.pid);
+    const mine = await openLlama({ ...options, parallel: 1 }, quiet, quiet, never);
+    const [pid] = childrenOf(process.pid).filter((child) => !before.includes(child));
+    const folder = scratchFolder(pid as number);
+    mkdirSync(folder);
+    writeFileSync(join(folder, "state"), "half of it");
+    await mine.close();
+    expect(existsSync(folder)).toBe(false);
+  });
 
   it.skipIf(process.platform !== "linux")("dies with the process that opened it, however that dies", async () => {
     const program = `

@@ -5,9 +5,8 @@
  * A question asked alone has the same answer each time under the same seed. Questions that are answered at once share a batch, whose
  * size changes the rounding of sums: their answers are as good, but under the same seed they may part from those given alone.
  */
-import { randomUUID } from "node:crypto";
-import { rm } from "node:fs/promises";
-import { availableParallelism, cpus, tmpdir } from "node:os";
+import { mkdir } from "node:fs/promises";
+import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
 import {
   type ChatHistoryItem,
@@ -31,6 +30,7 @@ import type { Prompt, Reply, Sampling } from "../../study/types.ts";
 import { memorySize } from "../../study/units.ts";
 import { TOP_K, usableSeed } from "../sampling.ts";
 import type { FromChild, LoadOptions, ToChild } from "./messages.ts";
+import { removeScratch, scratchFolder } from "./scratch.ts";
 import { StopFilter } from "./stop.ts";
 import { nextThreads } from "./threads.ts";
 
@@ -204,7 +204,8 @@ class Runner {
     const prompt = tokens.slice(0, -1);
     const richest = mostShared(this.#slots, prompt);
     if (richest && inPieces(richest.sequence, prompt) > inPieces(sequence, prompt)) {
-      await copyState(richest.sequence, sequence);
+      // Where there is no room for the file, the tokens are evaluated again.
+      await copyState(richest.sequence, sequence).catch(() => undefined);
     }
     await sequence.adaptStateToTokens(prompt.slice(0, inPieces(sequence, prompt)), false);
     for (let at = sequence.nextTokenIndex; at < prompt.length; at += PIECE) {
@@ -306,12 +307,16 @@ const inPieces = (sequence: LlamaContextSequence, tokens: Token[]) =>
 
 /** By way of a file, the one way the library offers: some 30 KB a token, for some 10 ms of evaluating it again. */
 async function copyState(from: LlamaContextSequence, to: LlamaContextSequence): Promise<void> {
-  const file = join(tmpdir(), `netwright-${randomUUID()}.state`);
+  removeScratch(process.pid);
   try {
+    await mkdir(scratchFolder(process.pid), { mode: 0o700 });
+    const file = join(scratchFolder(process.pid), "state");
     await from.saveStateToFile(file);
+    // First: what fails to load would leave the old state where the library believes that there is none.
+    await to.clearHistory();
     await to.loadStateFromFile(file, { acceptRisk: true });
   } finally {
-    await rm(file, { force: true });
+    removeScratch(process.pid);
   }
 }
 
@@ -399,4 +404,7 @@ process.on("message", (message: ToChild) => {
   else cancels.get(message.id)?.abort();
 });
 // At once: nothing here needs saving, and native threads must not hold up the end.
-process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+process.on("disconnect", () => {
+  removeScratch(process.pid);
+  process.kill(process.pid, "SIGKILL");
+});

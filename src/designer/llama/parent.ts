@@ -8,6 +8,7 @@ import type { Prompt, Reply, Sampling } from "../../study/types.ts";
 import { joinPrefill } from "../prefill.ts";
 import { abortError, type OnProgress } from "../progress.ts";
 import type { FromChild, LoadOptions, ToChild } from "./messages.ts";
+import { removeScratch } from "./scratch.ts";
 
 /** The child's entry beside this one: a source file where this is one, else the bundle. */
 const ENTRY = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./child.ts" : "./llama.js", import.meta.url));
@@ -107,6 +108,7 @@ class Running {
 
   private constructor(child: ChildProcess, log: (line: string) => void) {
     this.#child = child;
+    child.once("exit", () => removeScratch(child.pid as number));
     for (const stream of [child.stdout, child.stderr]) {
       if (stream === null) continue;
       createInterface({ input: stream }).on("line", (line) => {
