@@ -141,7 +141,7 @@ export function drawDesigns(
 ): { position: number; seed: number; design: Design }[] {
   const { store, config } = loop;
   const drawn = [];
-  const pool = exemplarPool(store.list({ outcome: "valid" }));
+  const pool = exemplars(store);
   const ideas = store.list({ limit: REMEMBERED_IDEAS }).map((c) => store.work(c.id).idea ?? "");
   for (let position = first; position < cycle.planned; position++) {
     const seed = candidateSeed(cycle.seed, cycle.cycle, position);
@@ -302,6 +302,7 @@ async function advance(
         break;
       }
       case "train": {
+        emit({ type: "stage", id, name: work.name, stage: "waiting", because: null });
         await turn?.trainerOf(id, signal);
         const protocol = protocolOf(config);
         const result = await during("training", "training", work, null, () =>
@@ -366,6 +367,12 @@ async function ask(
   });
 }
 
+/** Nets that may be shown. They are few among many candidates: only those are read, for each question anew. */
+function exemplars(store: StudyStore): Candidate[] {
+  const archive = store.list({ cycle: 0 }).filter(({ accepted }) => accepted === null);
+  return exemplarPool([...archive, ...store.list({ accepted: true })].sort((a, b) => a.id - b.id));
+}
+
 /** The question for a design, as things stand. */
 export function designInput(loop: Loop, design: Design): DesignInput {
   const { store, config, trainer } = loop;
@@ -375,9 +382,9 @@ export function designInput(loop: Loop, design: Design): DesignInput {
     accuracy: decisionAccuracy(candidate.accuracy),
     parameters: candidate.parameters ?? 0,
   });
-  const pool = exemplarPool(store.list({ outcome: "valid" })).filter((c) => c.id !== design.parent);
+  const pool = exemplars(store).filter((c) => c.id !== design.parent);
   // The same for the whole cycle: its prompts then begin alike, and the designer reads that beginning once.
-  const exemplars = drawExemplars(
+  const drawn = drawExemplars(
     pool,
     config.designer.exemplars,
     seeded(candidateSeed(config.protocol.seed, design.cycle, -1)),
@@ -386,7 +393,7 @@ export function designInput(loop: Loop, design: Design): DesignInput {
     shape: trainer.info.shape,
     parameterLimit: config.limits.parameters,
     mode: design.mode,
-    exemplars: exemplars.map(shown),
+    exemplars: drawn.map(shown),
     parent: design.parent === null ? null : shown(store.candidate(design.parent)),
     lessons: lessons(store.list({ limit: 32 }), 3),
     idea: design.idea ?? "",

@@ -84,7 +84,7 @@ function underwayView({ id, name, stage, because, training }: Underway, writing:
             title=${open ? "Hide what is being written" : "Show what is being written"} @click=${() => writing.toggle(id)}>
             ${icon(open ? "chevron-down" : "chevron-right")}${line}
           </button>`
-        : html`<span class="line">${icon("loading", `${SPIN} tone-busy`)}${line}</span>`
+        : html`<span class="line">${stage === "waiting" ? icon("circle-outline") : icon("loading", `${SPIN} tone-busy`)}${line}</span>`
     }
     ${
       open

@@ -31,7 +31,7 @@ export const OUTCOME_MARKS: Record<Outcome, Mark> = {
 
 export const STAGE_LABELS: Record<Stage, string> = {
   designing: "Designing",
-  waiting: "Waits for a repair",
+  waiting: "Waiting",
   repairing: "Repairing",
   checking: "Checking",
   comparing: "Comparing",
