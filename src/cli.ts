@@ -101,6 +101,8 @@ command("cycle", "run one cycle: design, check, compare, train, record")
   .option("--resume", "continue the interrupted cycle; without one, start a new one")
   .action(action(cycleCommand));
 
+/** What a new run is begun with. */
+const BEGINNING = ["cycles", "hours", "total", "candidates", "mode", "seed", "tune"];
 command("run", "run cycle after cycle within a budget, tuning the designer between them")
   .option("--cycles <n>", "at most so many cycles", wholeNumber)
   .option("--hours <h>", "begin no cycle after so many hours", positiveNumber)
@@ -110,13 +112,10 @@ command("run", "run cycle after cycle within a budget, tuning the designer betwe
   .option("--seed <n>", "seed of the cycles (default: the study's)", wholeNumber)
   .option("--no-tune", "leave the designer as it is")
   .addOption(
-    new Option("--pause", "have the run that is under way end after its cycle").conflicts([
-      "cycles",
-      "hours",
-      "total",
-      "mode",
-      "seed",
-    ]),
+    new Option("--pause", "have the run that is under way end after its cycle").conflicts([...BEGINNING, "resume"]),
+  )
+  .addOption(
+    new Option("--resume", "take the pause back, or go on with a run that was paused or stopped").conflicts(BEGINNING),
   )
   .action(action(runCommand));
 

@@ -4,12 +4,13 @@ import {
   FineTune,
   Pause,
   PlanTuning,
+  ResumeRun,
   Run,
   type RunParameters,
   UseGeneration,
 } from "../engine/protocol.ts";
 import { UserError } from "../study/ports.ts";
-import type { CycleSummary, DesignMode, Generation } from "../study/types.ts";
+import type { DesignMode, Generation } from "../study/types.ts";
 import { EMPTY, memorySize } from "../study/units.ts";
 import type { Context } from "./context.ts";
 import { withEngine } from "./engine.ts";
@@ -92,38 +93,23 @@ export interface RunOptions {
   seed?: number;
   tune: boolean;
   pause?: boolean;
+  resume?: boolean;
 }
 
 export async function runCommand(context: Context, options: RunOptions): Promise<void> {
   if (options.pause) return pauseRun(context);
   const { cycles = null, hours = null, total = null, candidates, mode = null, seed = null, tune } = options;
-  if (cycles === null && hours === null && total === null) {
+  if (!options.resume && cycles === null && hours === null && total === null) {
     throw new UserError("no-budget", "Say how long to go on: --cycles N, --hours H or --total N (candidates).");
   }
   const parameters: RunParameters = { candidates, mode, seed, tune, budget: { cycles, hours, candidates: total } };
-  const result = await withEngine(context, (engine) => engine.request(Run, parameters, context.signal));
+  const result = await withEngine(context, (engine) =>
+    options.resume ? engine.request(ResumeRun, null, context.signal) : engine.request(Run, parameters, context.signal),
+  );
   if (context.json) return printJson({ type: "run", ...result });
   const lines = [...result.cycles.map(summaryLine), ...result.generations.map(generationLine)];
-  if (result.ended === "paused") {
-    const command = goingOn(options, result.cycles);
-    lines.push(command === null ? "Paused; its budget is used up." : `Paused. To go on: ${command}`);
-  }
+  if (result.ended === "paused") lines.push("Paused. To go on: netwright run --resume");
   printText(lines.join("\n"));
-}
-
-/** The command for what a run that was paused has left of its budget, the hours anew; null when that is nothing. */
-export function goingOn(options: RunOptions, done: readonly Pick<CycleSummary, "candidates">[]): string | null {
-  const { cycles, hours, total, candidates, mode, seed, tune } = options;
-  const cyclesLeft = cycles === undefined ? null : cycles - done.length;
-  const totalLeft = total === undefined ? null : total - done.reduce((sum, cycle) => sum + cycle.candidates, 0);
-  if ([cyclesLeft, totalLeft].some((left) => left !== null && left <= 0)) return null;
-  const parts = [
-    ...[cyclesLeft === null ? "" : `--cycles ${cyclesLeft}`, hours === undefined ? "" : `--hours ${hours}`],
-    ...[totalLeft === null ? "" : `--total ${totalLeft}`, `--candidates ${candidates}`],
-    ...[mode === undefined ? "" : `--mode ${mode}`, seed === undefined ? "" : `--seed ${seed}`],
-    ...[tune ? "" : "--no-tune"],
-  ];
-  return ["netwright run", ...parts].filter((part) => part !== "").join(" ");
 }
 
 /** Asks the engine that runs, and starts none: what one would run is not yet under way. */

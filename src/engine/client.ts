@@ -123,8 +123,11 @@ export class EngineClient {
   }
 }
 
+/** Nobody is there to answer, or even to be asked. */
+const GONE: readonly number[] = [ErrorCodes.PendingResponseRejected, ErrorCodes.MessageWriteError];
+
 function localError(error: unknown): unknown {
-  if (!(error instanceof ResponseError) || error.code === ErrorCodes.PendingResponseRejected) {
+  if (!(error instanceof ResponseError) || GONE.includes(error.code)) {
     return new UserError(
       "engine-gone",
       "The engine ended. Start it again by repeating the command; nothing recorded is lost.",

@@ -28,7 +28,16 @@ import type {
 } from "./protocol.ts";
 import { lastReady, rememberReady } from "./ready.ts";
 import { writeReport } from "./report.ts";
-import { beginRun, candidatesLeft, clearRunning, markRunning, readRunning } from "./running.ts";
+import {
+  beginRun,
+  candidatesLeft,
+  clearRunning,
+  keepRest,
+  markRunning,
+  readRest,
+  readRunning,
+  restOf,
+} from "./running.ts";
 import { readStudyConfig, type Study } from "./study.ts";
 
 /** A model and a worker that nobody uses give their memory back after this long. */
@@ -146,8 +155,10 @@ export class EngineHost {
     if (this.#runningRun) return this.#runningRun;
     this.#refuseWhileBusy();
     this.#runningRun = this.#work((signal) => this.#cycles(parameters, begun, signal)).finally(() => {
-      this.#clearMark();
       this.#runningRun = null;
+      const mark = readRunning(this.#study.stateDir);
+      this.#clearMark();
+      keepRest(this.#study.stateDir, mark && "run" in mark ? restOf(mark) : null);
     });
     return this.#runningRun;
   }
@@ -157,11 +168,26 @@ export class EngineHost {
     const { run } = this.#activity;
     if (!run) throw new UserError("not-running", "No run of cycles is under way.");
     this.#set({ run: { ...run, pausing } });
+    // An engine that goes on with the run of a killed one pauses it too.
+    const mark = readRunning(this.#study.stateDir);
+    if (mark && "run" in mark) markRunning(this.#study.stateDir, { ...mark, state: { ...mark.state, pausing } });
+  }
+
+  /** Takes a pause back; else goes on with the run that was paused, stopped or failed. @throws UserError "no-run" */
+  resumeRun(): Promise<RunResult> {
+    if (this.#runningRun && this.#activity.run) {
+      this.pause(false);
+      return this.#runningRun;
+    }
+    const rest = readRest(this.#study.stateDir);
+    if (!rest) throw new UserError("no-run", "There is no run to go on with. Start one with: netwright run --cycles N");
+    return this.run(rest);
   }
 
   /** What `fineTune` would do. The designer gives its memory back first: the plan counts what will be free. */
   async planTuning(signal: AbortSignal): Promise<TuningPlan> {
-    if (!this.busy) await this.#warm?.loop.designer?.release();
+    // A server that does not answer shows as an obstacle.
+    if (!this.busy) await this.#warm?.loop.designer?.release().catch(() => undefined);
     return planTuning(this.#configured(), () => undefined, signal);
   }
 
@@ -174,6 +200,9 @@ export class EngineHost {
     this.#refuseWhileBusy();
     useGeneration(this.#study, generation);
     await this.#cool();
+    // What designed last is another one.
+    this.#set({ designer: null });
+    rememberReady(this.#study.stateDir, this.#activity);
     return this.#generationsChanged();
   }
 
@@ -347,7 +376,7 @@ export class EngineHost {
       const pausing = this.#activity.run?.pausing ?? false;
       if (!open && (candidates === 0 || pausing)) {
         const cycles = store.cycles().slice(first);
-        return { cycles, generations: store.generations(), ended: pausing ? "paused" : "budget" };
+        return { cycles, generations: store.generations(), ended: candidates === 0 ? "budget" : "paused" };
       }
       if (parameters.tune && !open && !tuned) {
         tuned = await this.#tuneIfEnough(signal);

@@ -19,7 +19,7 @@ import type {
 import type { CycleProgress, EngineEvent, Stage, Tuning } from "./events.ts";
 
 /** Raised with every change that an older peer would not understand. A client asks an engine of another version to end itself. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** What a study is, for headings and rules of display. */
 export interface StudyView {
@@ -218,6 +218,8 @@ export const EvaluateAgain = call<{ id: number }, Candidate>("evaluateAgain");
 export const Run = call<RunParameters, RunResult>("run");
 /** Lets a run end after the cycle under way; false takes that back. */
 export const Pause = call<{ pausing: boolean }, void>("pause");
+/** Takes a pause back; else goes on with the run that was paused, stopped or failed, with what is left of its budget ("no-run": none). */
+export const ResumeRun = call<null, RunResult>("resumeRun");
 export const PlanTuning = call<null, TuningPlan>("planTuning");
 /** Tunes the designer on what is accepted, probes it, and uses it when it is worth it. `restart`: give up a run that was stopped. */
 export const FineTune = call<{ restart: boolean }, Generation>("fineTune");

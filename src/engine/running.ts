@@ -1,10 +1,10 @@
-/** What runs: a mark that outlives a killed engine, and so tells one that was killed from one that was stopped; and a run's budget. */
+/** What runs: a mark that outlives a killed engine, and so tells one that was killed from one that was stopped; and a run's budget, with what is left of it. */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeAtomically } from "./atomic.ts";
 import { fileError } from "./file-error.ts";
-import type { RunParameters, RunState, StepParameters } from "./protocol.ts";
+import type { Budget, RunParameters, RunState, StepParameters } from "./protocol.ts";
 
 const mode = z.enum(["full", "delta"]).nullable();
 const budget = z.object({
@@ -24,6 +24,7 @@ const stateSchema = z.object({
 }) satisfies z.ZodType<RunState>;
 const schema = z.union([z.object({ step: stepSchema }), z.object({ run: runSchema, state: stateSchema })]);
 export type Mark = z.output<typeof schema>;
+type RunMark = Extract<Mark, { run: RunParameters }>;
 
 const markFile = (stateDir: string) => join(stateDir, "running.json");
 
@@ -47,6 +48,40 @@ export function readRunning(stateDir: string): Mark | null {
   } catch {
     return null;
   }
+}
+
+const restFile = (stateDir: string) => join(stateDir, "run.json");
+
+/** Keeps what a run that ended early would go on with; null: nothing. @throws UserError "disk-full", "file" */
+export function keepRest(stateDir: string, rest: RunParameters | null): void {
+  const file = restFile(stateDir);
+  try {
+    if (rest) writeAtomically(file, JSON.stringify(rest));
+    else rmSync(file, { force: true });
+  } catch (error) {
+    throw fileError(error, `write ${file}`);
+  }
+}
+
+/** What the last run would go on with; null when it came to its end, or that cannot be read. */
+export function readRest(stateDir: string): RunParameters | null {
+  try {
+    return runSchema.parse(JSON.parse(readFileSync(restFile(stateDir), "utf8")));
+  } catch {
+    return null;
+  }
+}
+
+/** The run with what is left of its budget; null: nothing is. */
+export function restOf({ run, state }: RunMark, now = Date.now()): RunParameters | null {
+  const { budget, cyclesDone, candidatesDone, started } = state;
+  const less = (amount: number | null, used: number) => (amount === null ? null : amount - used);
+  const rest: Budget = {
+    cycles: less(budget.cycles, cyclesDone),
+    hours: less(budget.hours, (now - Date.parse(started)) / 3_600_000),
+    candidates: less(budget.candidates, candidatesDone),
+  };
+  return Object.values(rest).some((amount) => amount !== null && amount <= 0) ? null : { ...run, budget: rest };
 }
 
 export function beginRun({ budget }: RunParameters): RunState {

@@ -105,6 +105,7 @@ export class EngineServer {
     });
     on(rpc.Step, (parameters, token) => followed(token, () => host.step(parameters)));
     on(rpc.Run, (parameters, token) => followed(token, () => host.run(parameters)));
+    on(rpc.ResumeRun, (_, token) => followed(token, () => host.resumeRun()));
     on(rpc.Pause, ({ pausing }) => host.pause(pausing));
     on(rpc.PlanTuning, (_, token) => {
       const cancelling = new AbortController();

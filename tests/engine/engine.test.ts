@@ -236,12 +236,16 @@ withWorker(
     await engine.request(rpc.Shutdown, { force: false });
     await gone;
     expect([...server.loaded]).toEqual([]);
-    const { activity } = await (await engineOf(dir)).request(rpc.GetSnapshot, null);
-    expect(activity).toMatchObject({
+    const next = await engineOf(dir);
+    const activity = async () => (await next.request(rpc.GetSnapshot, null)).activity;
+    expect(await activity()).toMatchObject({
       state: "idle",
       designer: { provider: "ollama", model: "scripted-coder:1b" },
       trainer: { device: "cpu" },
     });
+    // What designs from now on has not been asked yet.
+    await next.request(rpc.UseGeneration, { generation: 0 });
+    expect(await activity()).toMatchObject({ designer: null, trainer: { device: "cpu" } });
   },
 );
 
@@ -333,6 +337,9 @@ withWorker("reviews reach every client, also those made beside the engine", { ti
   const [rejected] = await engine.request(rpc.Reject, { ids: [id], reason: "too plain" });
   expect(rejected).toMatchObject({ accepted: false, reason: "too plain" });
   await expect(engine.request(rpc.Accept, { ids: [id, 4711] })).rejects.toMatchObject({ code: "unknown-candidate" });
+  // A designer that cannot be told to give its memory back is no reason to say nothing of a tuning.
+  server.close();
+  expect(await engine.request(rpc.PlanTuning, null)).toMatchObject({ obstacle: { code: "no-accepted" } });
 });
 
 test("one engine per study: the lock is given up when its holder dies", async () => {

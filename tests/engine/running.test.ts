@@ -7,9 +7,12 @@ import {
   beginRun,
   candidatesLeft,
   clearRunning,
+  keepRest,
   type Mark,
   markRunning,
+  readRest,
   readRunning,
+  restOf,
 } from "../../src/engine/running.ts";
 
 const parameters = (budget: Partial<Budget>): RunParameters => ({
@@ -65,5 +68,33 @@ describe("the mark of what runs", () => {
     const folder = dir();
     writeFileSync(join(folder, "running.json"), '{"run": {"candidates": -1}}');
     expect(readRunning(folder)).toBeNull();
+  });
+});
+
+describe("what is left of a run", () => {
+  const left = (budget: Partial<Budget>, done: { cycles: number; candidates: number; hours: number }) => {
+    const run = parameters(budget);
+    const state = { ...beginRun(run), cyclesDone: done.cycles, candidatesDone: done.candidates };
+    return restOf({ run, state }, Date.parse(state.started) + 3_600_000 * done.hours);
+  };
+
+  it("is its budget less what was done, and nothing once one budget is used up", () => {
+    const done = { cycles: 1, candidates: 8, hours: 0.5 };
+    expect(left({ cycles: 3, hours: 2, candidates: 20 }, done)).toEqual(
+      parameters({ cycles: 2, hours: 1.5, candidates: 12 }),
+    );
+    expect(left({ cycles: 3 }, done)).toEqual(parameters({ cycles: 2 }));
+    expect(left({ cycles: 1 }, done)).toBeNull();
+    expect(left({ cycles: 3, hours: 0.5 }, done)).toBeNull();
+    expect(left({ candidates: 8 }, done)).toBeNull();
+  });
+
+  it("is kept until the next run has ended", () => {
+    const folder = mkdtempSync(join(tmpdir(), "netwright-rest-"));
+    expect(readRest(folder)).toBeNull();
+    keepRest(folder, parameters({ hours: 1.25 }));
+    expect(readRest(folder)).toEqual(parameters({ hours: 1.25 }));
+    keepRest(folder, null);
+    expect(readRest(folder)).toBeNull();
   });
 });
