@@ -93,6 +93,39 @@ test.skipIf(!python)(
   },
 );
 
+test.skipIf(!python)(
+  "a run that is paused while it tunes begins no cycle after that, and a tuning that fails costs it nothing else",
+  { timeout: 900_000 },
+  async () => {
+    const server = await scriptedOllama((_, question) => netReply(8 + question));
+    closing.push(() => server.close());
+    const dir = makeStudy(server.host, {
+      admission: { accuracy: 0.11, policy: "automatic" },
+      tuner: { base: "no-such-model", newAccepted: 1 },
+    });
+    const engine = await openEngine(dir);
+    closing.push(async () => {
+      await engine.request(rpc.Shutdown, { force: true }).catch(() => undefined);
+      engine.close();
+    });
+    let pausing: Promise<void> | null = null;
+    const notes: string[] = [];
+    engine.on(rpc.DidHappen, (event) => {
+      if (event.type === "generation") pausing ??= engine.request(rpc.Pause, { pausing: true });
+      if (event.type === "note") notes.push(event.message);
+    });
+    const budget = { cycles: 3, hours: null, candidates: null };
+    const run = { candidates: 1, mode: null, seed: null, tune: true, budget };
+    expect(await engine.request(rpc.Run, run)).toMatchObject({
+      ended: "paused",
+      cycles: [{ cycle: 1 }],
+      generations: [{ state: "tuning" }],
+    });
+    await pausing;
+    expect(notes.at(-1)).toContain("The designer was not tuned");
+  },
+);
+
 test("a run that is gone on with is not begun anew", async () => {
   const dir = makeStudy("http://127.0.0.1:1");
   for (const options of [
