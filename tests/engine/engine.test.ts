@@ -441,6 +441,8 @@ test("an engine that nobody needs ends itself", async () => {
   const { spawn } = await import("node:child_process");
   const child = spawn(process.execPath, ["src/engine.ts", dir, "1"], { stdio: "ignore" });
   const ended = new Promise((resolve) => child.once("exit", resolve));
+  // Before it listens, a client would start one of its own.
+  await expect.poll(() => existsSync(engineAddress(dir)), { timeout: 30_000 }).toBe(true);
   // While a client is there, however quiet, it stays.
   const client = await openEngine(dir);
   await delay(2500);
