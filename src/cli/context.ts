@@ -61,7 +61,9 @@ export async function run(
   } catch (error) {
     progress.close();
     const stopped = cancelled.signal.aborted || isCancellation(error);
-    const message = stopped ? "Cancelled. What was recorded is kept." : errorText(error);
+    // What goes on all the same says so.
+    const goesOn = error instanceof UserError && error.code === "goes-on";
+    const message = stopped && !goesOn ? "Cancelled. What was recorded is kept." : errorText(error);
     if (options.json) printJson({ type: "error", code: stopped ? "cancelled" : errorCode(error), message });
     process.stderr.write(`${message}\n`);
     process.exitCode = stopped ? 130 : 1;

@@ -180,6 +180,10 @@ async function start(options: EngineOptions, signal: AbortSignal): Promise<Engin
       await delay(50, undefined, { signal });
     }
     throw new UserError("engine-start", `The engine did not answer in time. Its log is ${logFile(options.dir)}`);
+  } catch (error) {
+    // Nobody waits for it any more.
+    launched.end();
+    throw error;
   } finally {
     launched.forget();
   }
@@ -192,6 +196,7 @@ interface Launched {
   /** What it said of why it cannot start. */
   readonly failure: { code: string; message: string } | null;
   forget(): void;
+  end(): void;
 }
 
 function launch({ dir, program, env = process.env }: EngineOptions): Launched {
@@ -226,6 +231,7 @@ function launch({ dir, program, env = process.env }: EngineOptions): Launched {
       return startFailure(said);
     },
     forget: () => report.destroy(),
+    end: () => void child.kill(),
   };
 }
 

@@ -19,6 +19,8 @@ const POLL_MILLISECONDS = 1000;
 /** A client that reads nothing (its terminal sleeps) is let go with this many bytes unread; it connects again and asks anew. */
 const UNREAD_BYTES = 16 * 2 ** 20;
 
+const GOES_ON = "The work goes on: another window follows it. Stop it there.";
+
 interface Client {
   connection: MessageConnection;
   socket: Socket;
@@ -92,11 +94,16 @@ export class EngineServer {
         }
       });
     };
-    /** Cancelling stops the work. Who only follows what runs already can stop following, not the work. */
+    /** Cancelling stops the work, unless it ran already and others follow it too: then it goes on, and the answer says so. */
     const followed = <T>(token: CancellationToken, work: () => Promise<T>): Promise<T> => {
-      if (host.busy) return Promise.race([work(), cancelled(token)]);
-      token.onCancellationRequested(() => void host.stop());
-      return work();
+      const ranAlready = host.busy;
+      return new Promise((resolve, reject) => {
+        token.onCancellationRequested(() => {
+          if (ranAlready && this.#clients.size > 1) reject(new UserError("goes-on", GOES_ON));
+          else void host.stop();
+        });
+        work().then(resolve, reject);
+      });
     };
     on(rpc.Hello, () => ({ protocolVersion: rpc.PROTOCOL_VERSION, version: VERSION, pid: process.pid }));
     on(rpc.GetSnapshot, () => {
@@ -212,12 +219,6 @@ export class EngineServer {
 function send({ connection, socket }: Client, method: string, message: unknown): void {
   if (socket.writableLength > UNREAD_BYTES) socket.destroy();
   else void connection.sendNotification(method, message).catch(() => undefined);
-}
-
-function cancelled(token: CancellationToken): Promise<never> {
-  return new Promise((_, reject) => {
-    token.onCancellationRequested(() => reject(new DOMException("Cancelled", "AbortError")));
-  });
 }
 
 function responseError(error: unknown): ResponseError<rpc.ErrorData> {
