@@ -169,7 +169,7 @@ function explain(error: unknown, address: string, model: string | null, signal: 
 function missing(address: string, model: string, cause?: unknown): UserError {
   return new UserError(
     "ollama-model-missing",
-    `Ollama at ${address} has no model ${model}. Pull it ("ollama pull ${model}"), or name another in "designer.model".`,
+    `Ollama at ${address} has no model ${model}. Name another in "designer.model", or pull it with: netwright setup`,
     { cause },
   );
 }

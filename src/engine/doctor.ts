@@ -2,7 +2,7 @@
 import { statfsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, resolve } from "node:path";
-import { chooseDesigner, listDesigners } from "../designer/index.ts";
+import { chooseDesigner, hasModel, listDesigners } from "../designer/index.ts";
 import { ensureModel } from "../designer/models.ts";
 import type { StudyConfig } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
@@ -10,7 +10,7 @@ import { probeDevices } from "../trainer/devices.ts";
 import { findPython, installedPython } from "../trainer/environment.ts";
 import { requirePlatform, type SandboxReport, sandboxReport } from "../trainer/index.ts";
 import { netwrightHome, pythonPackage } from "./paths.ts";
-import { missingData } from "./setup.ts";
+import { missingData, ollamaModel } from "./setup.ts";
 import { openStudy, readStudyConfig } from "./study.ts";
 
 export interface Finding {
@@ -123,7 +123,11 @@ export async function examineDesigner(config: StudyConfig | null, signal: AbortS
         const remedy = `${ollama.error.message}${proxyNote(ollama.address, process.env)}`;
         return { what, state: "missing", found: "no Ollama", remedy, fix: "settings" };
       }
-      return ok(what, `${choice.model ?? ollama.suitable}, through Ollama at ${ollama.address}`);
+      const model = ollamaModel(choice.model, ollama);
+      const found = `${model}, through Ollama at ${ollama.address}`;
+      if (hasModel(ollama.models, model)) return ok(what, found);
+      const remedy = 'Name another in "designer.model", or pull it with: netwright setup';
+      return { what, state: "missing", found: `${found}, which does not have it`, remedy, fix: "install" };
     }
     const model = embedded.find(({ name }) => name === choice.model);
     const besides = ollama.error ? "" : ` (Ollama at ${ollama.address} has no suitable model)`;

@@ -1,8 +1,16 @@
 /** What a study needs to be there before it can run: what is missing, and installing it. */
 import { join, resolve } from "node:path";
-import { type Choice, chooseDesigner, hasModel, listDesigners, pullModel } from "../designer/index.ts";
+import {
+  type Choice,
+  chooseDesigner,
+  type DesignerReport,
+  hasModel,
+  listDesigners,
+  pullModel,
+} from "../designer/index.ts";
 import { DEFAULT_EMBEDDED_MODEL, ensureModel } from "../designer/models.ts";
 import { protocolOf, type StudyConfig } from "../study/config.ts";
+import { UserError } from "../study/ports.ts";
 import { isPrepared, prepareData } from "../trainer/data.ts";
 import { gpuFiles } from "../trainer/devices.ts";
 import { ensurePython, installedPython } from "../trainer/environment.ts";
@@ -74,7 +82,18 @@ export async function installPython(emit: Emit, signal: AbortSignal): Promise<{ 
   return ensurePython(netwrightHome(), pythonPackage, show(emit), signal);
 }
 
-/** Has the designer's model there, pulled or downloaded; answers what designs. */
+/** The model that an Ollama is asked for. @throws UserError as its list failed; "ollama-no-model" when none is named and none fits. */
+export function ollamaModel(named: string | null, { address, error, suitable }: DesignerReport["ollama"]): string {
+  if (error) throw new UserError(error.code, error.message);
+  const model = named ?? suitable;
+  if (model !== null) return model;
+  throw new UserError(
+    "ollama-no-model",
+    `Ollama at ${address} has no coding model of a fitting size. Pull one ("ollama pull qwen2.5-coder:7b"), or name one in "designer.model".`,
+  );
+}
+
+/** Has the designer's model there, pulled or downloaded; answers what designs. @throws UserError as chooseDesigner, ollamaModel, pullModel. */
 export async function installDesigner(config: DesignerChoice | null, emit: Emit, signal: AbortSignal): Promise<string> {
   const designer = config ?? ANY_DESIGNER;
   const choice: Choice = await chooseDesigner(designer, signal);
@@ -83,10 +102,9 @@ export async function installDesigner(config: DesignerChoice | null, emit: Emit,
     return `${choice.model}, embedded`;
   }
   const { ollama } = await listDesigners(designer.host, netwrightHome(), signal);
-  if (choice.model !== null && !ollama.error && !hasModel(ollama.models, choice.model)) {
-    await pullModel(designer.host, choice.model, show(emit), signal);
-  }
-  return `${choice.model ?? ollama.suitable ?? "a model"}, through Ollama at ${ollama.address}`;
+  const model = ollamaModel(choice.model, ollama);
+  if (!hasModel(ollama.models, model)) await pullModel(designer.host, model, show(emit), signal);
+  return `${model}, through Ollama at ${ollama.address}`;
 }
 
 function dataOptions(config: StudyConfig, dir: string) {

@@ -6,9 +6,11 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { examineDesigner, examinePlatform, examineSandbox } from "../../src/engine/doctor.ts";
 import { installDesigner } from "../../src/engine/setup.ts";
 import { createStudy, readStudyConfig } from "../../src/engine/study.ts";
+import { parseStudyConfig } from "../../src/study/config.ts";
 import { sandboxReport } from "../../src/trainer/index.ts";
 import { pythonForTests } from "../support/parts.ts";
 import { open, packageDir, prepareFixture } from "../trainer/fixture.ts";
+import { SCRIPTED_MODEL, type Scripted, scriptedOllama } from "./scripted-ollama.ts";
 
 const python = pythonForTests();
 const never = new AbortController().signal;
@@ -41,6 +43,46 @@ describe("the sandbox", () => {
 it("Windows itself is told apart before anything is looked at or installed", () => {
   expect(examinePlatform("win32")).toMatchObject({ state: "missing", remedy: expect.stringContaining("WSL 2") });
   for (const platform of ["linux", "darwin"] as const) expect(examinePlatform(platform)).toBeNull();
+});
+
+describe("a model of Ollama", () => {
+  let server: Scripted;
+  const designer = (model: string | null, host = server.host) =>
+    parseStudyConfig(
+      JSON.stringify({ name: "test", data: { dataset: "digits" }, designer: { provider: "ollama", model, host } }),
+      "the test",
+    );
+  const examined = (model: string | null) => examineDesigner(designer(model), never);
+  const installed = (model: string | null, host?: string) =>
+    installDesigner(designer(model, host).designer, () => undefined, never);
+
+  beforeEach(async () => {
+    server = await scriptedOllama(() => null);
+  });
+  afterEach(() => server.close());
+
+  it("that is named is looked for, and setup pulls it", async () => {
+    expect(await examined(SCRIPTED_MODEL)).toMatchObject({ state: "ok" });
+    expect(await examined("absent:1b")).toMatchObject({
+      state: "missing",
+      found: `absent:1b, through Ollama at ${server.host}, which does not have it`,
+      remedy: expect.stringContaining("netwright setup"),
+      fix: "install",
+    });
+    expect(await installed("absent:1b")).toBe(`absent:1b, through Ollama at ${server.host}`);
+    expect(await examined("absent:1b")).toMatchObject({ state: "ok" });
+  });
+
+  it("is missing where none is named and none fits", async () => {
+    server.models.clear();
+    expect(await examined(null)).toMatchObject({ state: "missing", remedy: expect.stringContaining("ollama pull") });
+    await expect(installed(null)).rejects.toMatchObject({ code: "ollama-no-model" });
+  });
+
+  it("is not said to be ready where no Ollama answers", async () => {
+    server.close();
+    await expect(installed(SCRIPTED_MODEL)).rejects.toMatchObject({ code: "ollama-not-running" });
+  });
 });
 
 describe("a model file that the study names", () => {

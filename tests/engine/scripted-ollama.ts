@@ -42,7 +42,7 @@ export async function scriptedOllama(
     const send = (value: unknown) => response.write(`${JSON.stringify(value)}\n`);
     response.setHeader(
       "Content-Type",
-      /chat|create/.test(request.url ?? "") ? "application/x-ndjson" : "application/json",
+      /chat|create|pull/.test(request.url ?? "") ? "application/x-ndjson" : "application/json",
     );
     const account = (name: string) => ({
       ...{ name, model: name, size: 1e9 },
@@ -64,6 +64,10 @@ export async function scriptedOllama(
     } else if (request.url === "/api/delete") {
       const { model, name } = (await body(request)) as { model?: string; name?: string };
       models.delete(model ?? name ?? "");
+    } else if (request.url === "/api/pull") {
+      const { model, name } = (await body(request)) as { model?: string; name?: string };
+      models.add(model ?? name ?? "");
+      send({ status: "success" });
     } else if (request.url === "/api/version") send({ version: "0.17.4" });
     else if (request.url === "/api/chat") {
       const question = (await body(request)) as {
