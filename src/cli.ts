@@ -7,7 +7,7 @@ import { exportCommand, importCommand } from "./cli/exchange.ts";
 import { reportCommand } from "./cli/report.ts";
 import { acceptCommand, listCommand, rejectCommand, showCommand, statusCommand } from "./cli/review.ts";
 import { doctorCommand, initCommand, setupCommand } from "./cli/setup.ts";
-import { generationsCommand, runCommand, tuneCommand } from "./cli/tune.ts";
+import { generationsCommand, type RunOptions, runCommand, tuneCommand } from "./cli/tune.ts";
 import { OUTCOMES } from "./study/types.ts";
 
 const program = new Command("netwright")
@@ -35,6 +35,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 cancelled. Progress goes to std
 const wholeNumber = (text: string) => {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError("a whole number is needed.");
   return Number(text);
+};
+const count = (text: string) => {
+  const value = wholeNumber(text);
+  if (value === 0) throw new InvalidArgumentError("a whole number above 0 is needed.");
+  return value;
 };
 const positiveNumber = (text: string) => {
   const value = Number(text);
@@ -95,7 +100,7 @@ command("doctor", "what is found, what is missing, how to mend it").action(actio
 command("status", "the study in a few lines").action(action(statusCommand));
 
 command("cycle", "run one cycle: design, check, compare, train, record")
-  .option("--candidates <n>", "how many nets to design", wholeNumber, 8)
+  .option("--candidates <n>", "how many nets to design", count, 8)
   .addOption(modeOption())
   .option("--seed <n>", "seed of the cycle (default: the study's)", wholeNumber)
   .option("--resume", "continue the interrupted cycle; without one, start a new one")
@@ -104,10 +109,10 @@ command("cycle", "run one cycle: design, check, compare, train, record")
 /** What a new run is begun with. */
 const BEGINNING = ["cycles", "hours", "total", "candidates", "mode", "seed", "tune"];
 command("run", "run cycle after cycle within a budget, tuning the designer between them")
-  .option("--cycles <n>", "at most so many cycles", wholeNumber)
+  .option("--cycles <n>", "at most so many cycles", count)
   .option("--hours <h>", "begin no cycle after so many hours", positiveNumber)
-  .option("--total <n>", "at most so many candidates in all", wholeNumber)
-  .option("--candidates <n>", "how many nets each cycle designs", wholeNumber, 8)
+  .option("--total <n>", "at most so many candidates in all", count)
+  .option("--candidates <n>", "how many nets each cycle designs", count, 8)
   .addOption(modeOption())
   .option("--seed <n>", "seed of the cycles (default: the study's)", wholeNumber)
   .option("--no-tune", "leave the designer as it is")
@@ -117,6 +122,11 @@ command("run", "run cycle after cycle within a budget, tuning the designer betwe
   .addOption(
     new Option("--resume", "take the pause back, or go on with a run that was paused or stopped").conflicts(BEGINNING),
   )
+  .hook("preAction", (run) => {
+    const given: RunOptions = run.opts();
+    if (given.pause || given.resume || given.cycles || given.hours || given.total) return;
+    run.error("error: say how long to go on: --cycles N, --hours H or --total N (candidates)");
+  })
   .action(action(runCommand));
 
 command("tune", "tune the designer on the accepted nets (LoRA), probe it, and use it if it is at least as good")

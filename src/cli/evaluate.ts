@@ -3,6 +3,7 @@ import { startTrainer } from "../engine/engine.ts";
 import { compareNets, measure } from "../engine/evaluate.ts";
 import { fileError } from "../engine/file-error.ts";
 import { Evaluate, type Evaluation } from "../engine/protocol.ts";
+import { missingData } from "../engine/setup.ts";
 import { readStudyConfig } from "../engine/study.ts";
 import { parseStudyConfig, protocolOf, type StudyConfig, underProtocol } from "../study/config.ts";
 import { UserError } from "../study/ports.ts";
@@ -11,6 +12,9 @@ import type { Context } from "./context.ts";
 import { withEngine } from "./engine.ts";
 import { duration, printJson, printText } from "./output.ts";
 import { dataOption } from "./setup.ts";
+
+/** What scikit-learn carries. */
+const DIGITS = { dataset: "digits", source: null } as const;
 
 /** How nets are measured where there is no study. */
 const DEFAULTS = parseStudyConfig('{ "name": "evaluation", "data": { "dataset": "cifar10" } }', "the defaults");
@@ -57,15 +61,16 @@ async function evaluateAlone(context: Context, code: string, config: StudyConfig
 }
 
 export async function compareCommand(context: Context, a: string, b: string): Promise<void> {
-  const { emit, signal } = context;
+  const { json, emit, signal } = context;
   const net = (file: string) => ({ file, code: readNet(file) });
   // Read before anything is started.
   const nets: [ReturnType<typeof net>, ReturnType<typeof net>] = [net(a), net(b)];
   const dir = context.studyDir();
   const config = dir ? readStudyConfig(dir) : DEFAULTS;
-  // What is compared is looked at, not trained: the GPU is left to whom it serves.
-  const onProcessor = { ...config, trainer: { ...config.trainer, device: "cpu" } };
-  const trainer = await startTrainer(onProcessor, dir ?? process.cwd(), emit, signal);
+  // What is compared is looked at, not trained: the GPU is left to whom it serves, and nothing is fetched, as the digits do as well.
+  const data = dir && !missingData(config, dir) ? config.data : DIGITS;
+  const seen = { ...config, data, trainer: { ...config.trainer, device: "cpu" } };
+  const trainer = await startTrainer(seen, dir ?? process.cwd(), json ? () => {} : emit, signal);
   try {
     const result = await compareNets(trainer, nets, signal);
     if (context.json) printJson(result);

@@ -99,9 +99,6 @@ export interface RunOptions {
 export async function runCommand(context: Context, options: RunOptions): Promise<void> {
   if (options.pause) return pauseRun(context);
   const { cycles = null, hours = null, total = null, candidates, mode = null, seed = null, tune } = options;
-  if (!options.resume && cycles === null && hours === null && total === null) {
-    throw new UserError("no-budget", "Say how long to go on: --cycles N, --hours H or --total N (candidates).");
-  }
   const parameters: RunParameters = { candidates, mode, seed, tune, budget: { cycles, hours, candidates: total } };
   const result = await withEngine(context, (engine) =>
     options.resume ? engine.request(ResumeRun, null, context.signal) : engine.request(Run, parameters, context.signal),
