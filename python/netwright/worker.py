@@ -156,6 +156,7 @@ class Worker:
         if spare is None or spare.closed or spare.killed:
             return
         job = self._queue.popleft()
+        started = time.monotonic()  # before the process can be: its own times lie within
         try:
             write_all(spare.requests, json.dumps(job).encode())
         except BrokenPipeError:  # it died while it waited; the next one takes the job
@@ -164,7 +165,7 @@ class Worker:
             return
         os.close(spare.requests)
         spare.job = job
-        spare.started = time.monotonic()
+        spare.started = started
         spare.deadline = spare.started + job["seconds"] + GRACE_SECONDS
         spare.resident = _resident(spare.pid)
         send({"type": "started", "id": job["id"]})
