@@ -245,13 +245,17 @@ export class Palette {
   }
 
   async has(command: string): Promise<boolean> {
-    // A list shows what was there before until it has followed the text: it has, once a command that was there is gone.
-    await this.open("F1", `>${ALWAYS}`);
-    await this.#row(ALWAYS).first().waitFor();
-    await this.input.fill(`>${command}`);
     const answer = await until(`${command} is looked for`, async () => {
-      if ((await this.#row(ALWAYS).count()) > 0) return null;
-      return { found: (await this.#row(command).count()) > 0 };
+      await this.open("F1", `>${ALWAYS}`);
+      const always = this.#row(ALWAYS).first();
+      // A list shows what was there before until it has followed the text: it has, once a command that was there is gone.
+      const followed =
+        (await done(always.waitFor({ timeout: 10_000 }))) &&
+        (await done(this.input.fill(`>${command}`, { timeout: 3000 }))) &&
+        (await done(always.waitFor({ state: "hidden", timeout: 10_000 })));
+      const found = (await this.#row(command).count()) > 0;
+      // Whatever takes the focus closes the list, as a command that ends in the panel does: then it is opened again.
+      return followed && (await this.widget.isVisible()) ? { found } : null;
     });
     await this.#page.keyboard.press("Escape");
     await this.widget.waitFor({ state: "hidden" });
