@@ -11,11 +11,20 @@ import {
   ollamaWeights,
   openOllama,
   suitableModel,
+  suitableName,
   unloadOllama,
 } from "./ollama.ts";
 import type { OnProgress } from "./progress.ts";
 
-export { createFromGguf, createWithAdapter, deleteOllama, hasModel, pullModel, unloadOllama } from "./ollama.ts";
+export {
+  createFromGguf,
+  createWithAdapter,
+  deleteOllama,
+  hasModel,
+  pullModel,
+  suitableName,
+  unloadOllama,
+} from "./ollama.ts";
 export type { OnProgress, Progress } from "./progress.ts";
 
 export interface DesignerConfig {
@@ -91,13 +100,7 @@ export async function baseModel(
     };
   }
   const { host } = config;
-  const name = chosen.model ?? suitableModel(await listOllama(host, signal))?.name;
-  if (name === undefined) {
-    throw new UserError(
-      "ollama-no-model",
-      'Ollama has no coding model of a fitting size. Name one in "designer.model".',
-    );
-  }
+  const name = chosen.model ?? suitableName(ollamaAddress(host), await listOllama(host, signal));
   return {
     provider: "ollama",
     name,

@@ -391,9 +391,19 @@ export interface OllamaOptions {
   adapter: string | null;
 }
 
+/** The name of the suitable model. @throws UserError "ollama-no-model" when there is none. */
+export function suitableName(address: string, models: LocalModel[]): string {
+  const suitable = suitableModel(models);
+  if (suitable) return suitable.name;
+  throw new UserError(
+    "ollama-no-model",
+    `Ollama at ${address} has no coding model of a fitting size. Pull one ("ollama pull qwen2.5-coder:7b"), or name one in "designer.model".`,
+  );
+}
+
 /**
  * Opens the designer: finds the model and has it loaded, so that the first question waits no longer than the others.
- * @throws UserError as listOllama, "ollama-model-missing", "ollama-no-model", "ollama-cloud-model"; AbortError.
+ * @throws UserError as listOllama, "ollama-model-missing", "ollama-no-model"; AbortError.
  */
 export async function openOllama(
   options: OllamaOptions,
@@ -402,13 +412,7 @@ export async function openOllama(
 ): Promise<Designer> {
   const address = ollamaAddress(options.host);
   const models = await listOllama(options.host, signal);
-  const base = options.model === null ? suitableModel(models)?.name : options.model;
-  if (base === undefined) {
-    throw new UserError(
-      "ollama-no-model",
-      `Ollama at ${address} has no coding model of a fitting size. Pull one ("ollama pull qwen2.5-coder:7b"), or name one in "designer.model".`,
-    );
-  }
+  const base = options.model ?? suitableName(address, models);
   if (!hasModel(models, base)) throw missing(address, base);
   const model =
     options.adapter === null ? base : await adapted(options.host, models, base, options.adapter, onProgress, signal);

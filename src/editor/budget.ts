@@ -1,4 +1,5 @@
 /** How long a run of cycles goes on: what people type, and what is left of it. Pure. */
+import { budgetAfter } from "../engine/budget.ts";
 import type { Budget, RunResult, RunState } from "../engine/protocol.ts";
 import type { CycleSummary } from "../study/types.ts";
 
@@ -32,17 +33,9 @@ export const cyclesOf = ({ started }: RunState, cycles: readonly CycleSummary[])
   cycles.filter(({ ended }) => ended !== null && Date.parse(ended) >= Date.parse(started));
 
 /** What is left of a run's budget at `now` (milliseconds since the epoch), after `done`; null: nothing. */
-export function budgetLeft({ budget, started }: RunState, done: readonly CycleSummary[], now: number): Budget | null {
-  const less = (amount: number | null, used: number) => (amount === null ? null : amount - used);
-  const left: Budget = {
-    cycles: less(budget.cycles, done.length),
-    hours: less(budget.hours, (now - Date.parse(started)) / 3_600_000),
-    candidates: less(
-      budget.candidates,
-      done.reduce((sum, { candidates }) => sum + candidates, 0),
-    ),
-  };
-  return Object.values(left).some((amount) => amount !== null && amount <= 0) ? null : left;
+export function budgetLeft(run: RunState, done: readonly CycleSummary[], now: number): Budget | null {
+  const candidates = done.reduce((sum, cycle) => sum + cycle.candidates, 0);
+  return budgetAfter(run, { cycles: done.length, candidates }, now);
 }
 
 /** "5 cycles: 40 candidates, 12 accepted. Generation 3 designs now." */

@@ -98,7 +98,7 @@ export async function runCycle(
 
 /** A diff needs a parent: where there is none yet, whole files are asked for, and that is said. */
 function possibleMode({ store, emit }: Loop, mode: DesignMode): DesignMode {
-  if (mode === "full" || exemplarPool(store.list({ outcome: "valid" })).length > 0) return mode;
+  if (mode === "full" || exemplars(store).length > 0) return mode;
   const message =
     "This study has no accepted net and no seed that trained, so there is no parent: whole files are asked for.";
   emit({ type: "note", message });

@@ -355,8 +355,7 @@ export class EngineHost {
 
   async #tune(parameters: { restart: boolean }, signal: AbortSignal): Promise<Generation> {
     const study = this.#configured();
-    // Their memory is needed, on a GPU above all.
-    await this.#warm?.loop.designer?.release();
+    // Their memory is needed, on a GPU above all. What a server keeps all the same, the run asks it for again.
     await this.#cool();
     this.#set({ state: "running" });
     return fineTune(study, parameters, this.#emit, signal);

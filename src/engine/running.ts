@@ -3,8 +3,9 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeAtomically } from "./atomic.ts";
+import { budgetAfter } from "./budget.ts";
 import { fileError } from "./file-error.ts";
-import type { Budget, RunParameters, RunState, StepParameters } from "./protocol.ts";
+import type { RunParameters, RunState, StepParameters } from "./protocol.ts";
 
 const mode = z.enum(["full", "delta"]).nullable();
 const budget = z.object({
@@ -74,14 +75,8 @@ export function readRest(stateDir: string): RunParameters | null {
 
 /** The run with what is left of its budget; null: nothing is. */
 export function restOf({ run, state }: RunMark, now = Date.now()): RunParameters | null {
-  const { budget, cyclesDone, candidatesDone, started } = state;
-  const less = (amount: number | null, used: number) => (amount === null ? null : amount - used);
-  const rest: Budget = {
-    cycles: less(budget.cycles, cyclesDone),
-    hours: less(budget.hours, (now - Date.parse(started)) / 3_600_000),
-    candidates: less(budget.candidates, candidatesDone),
-  };
-  return Object.values(rest).some((amount) => amount !== null && amount <= 0) ? null : { ...run, budget: rest };
+  const left = budgetAfter(state, { cycles: state.cyclesDone, candidates: state.candidatesDone }, now);
+  return left && { ...run, budget: left };
 }
 
 export function beginRun({ budget }: RunParameters): RunState {

@@ -7,6 +7,7 @@ import {
   hasModel,
   listDesigners,
   pullModel,
+  suitableName,
 } from "../designer/index.ts";
 import { DEFAULT_EMBEDDED_MODEL, ensureModel } from "../designer/models.ts";
 import { protocolOf, type StudyConfig } from "../study/config.ts";
@@ -83,14 +84,9 @@ export async function installPython(emit: Emit, signal: AbortSignal): Promise<{ 
 }
 
 /** The model that an Ollama is asked for. @throws UserError as its list failed; "ollama-no-model" when none is named and none fits. */
-export function ollamaModel(named: string | null, { address, error, suitable }: DesignerReport["ollama"]): string {
+export function ollamaModel(named: string | null, { address, error, models }: DesignerReport["ollama"]): string {
   if (error) throw new UserError(error.code, error.message);
-  const model = named ?? suitable;
-  if (model !== null) return model;
-  throw new UserError(
-    "ollama-no-model",
-    `Ollama at ${address} has no coding model of a fitting size. Pull one ("ollama pull qwen2.5-coder:7b"), or name one in "designer.model".`,
-  );
+  return named ?? suitableName(address, models);
 }
 
 /** Has the designer's model there, pulled or downloaded; answers what designs. @throws UserError as chooseDesigner, ollamaModel, pullModel. */
