@@ -14,13 +14,11 @@ import { GetSnapshot } from "../../src/engine/protocol.ts";
 import { createStudy } from "../../src/engine/study.ts";
 import type { Candidate } from "../../src/study/types.ts";
 import { netReply, SCRIPTED_MODEL, type Scripted, scriptedOllama } from "../engine/scripted-ollama.ts";
-import { makeStudy } from "../engine/study.ts";
+import { makeStudy, WITHOUT_SEEDS } from "../engine/study.ts";
 import { pythonForTests } from "../support/parts.ts";
 import { net, processesWith } from "../trainer/fixture.ts";
 
 const python = pythonForTests();
-/** The seeds are above that: they are checked, and need no training. */
-const LIMITS = { parameters: 5000 };
 let folder: string;
 let server: Scripted;
 /** The study of the first group. */
@@ -32,7 +30,6 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "netwright-contract-"));
   server = await scriptedOllama((_text, question) => (question >= silentFrom ? null : netReply(8 + question)));
   dir = makeStudy(server.host, {
-    limits: LIMITS,
     // One at a time.
     designer: { provider: "ollama", model: SCRIPTED_MODEL, host: server.host, parallel: 1, mode: "full" },
   });
@@ -233,7 +230,7 @@ describe.skipIf(!python)("a study, from set-up to export", { timeout: 120_000 },
     createStudy(other, {
       name: "other",
       data: { dataset: "digits" },
-      limits: LIMITS,
+      limits: WITHOUT_SEEDS,
       trainer: { device: "cpu", threads: 1 },
     });
     const { code, stdout } = await netwright("import", "--lemur", lemur, "--study", other, "--json");

@@ -272,6 +272,7 @@ withWorker("delta mode applies the diff to its parent", { timeout: 300_000 }, as
   const line = "            self.optimizer.step()";
   const server = await scripted(() => `\`\`\`\n\n\`\`\`diff\n@@\n-${line}\n+${line}  # kept\n\`\`\`\n`);
   const dir = makeStudy(server.host, {
+    limits: {},
     designer: {
       provider: "ollama",
       model: "scripted-coder:1b",

@@ -8,6 +8,9 @@ import type { StudyConfigInput } from "../../src/study/config.ts";
 
 export const program = resolve("src", "engine.ts");
 
+/** The seeds are above that: they are checked, and take no time for training. Tests that need parents set other limits. */
+export const WITHOUT_SEEDS = { parameters: 5000 };
+
 /** Makes the study; its designer is the server at `host`. */
 export function makeStudy(host: string, part: Partial<StudyConfigInput> = {}): string {
   const dir = mkdtempSync(join(tmpdir(), "netwright-study-"));
@@ -19,6 +22,7 @@ export function makeStudy(host: string, part: Partial<StudyConfigInput> = {}): s
     designer: { provider: "ollama", model: "scripted-coder:1b", host, parallel: 2, mode: "full" },
     trainer: { device: "cpu", threads: 1 },
     admission: { accuracy: 0.11 },
+    limits: WITHOUT_SEEDS,
     ...part,
   });
   return dir;
