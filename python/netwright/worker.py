@@ -292,7 +292,9 @@ class Worker:
             elif (
                 child.job is not None
                 and not child.closed
-                and _resident(child.pid) - child.resident > self._settings.memory
+                # An eighth more than the process's own limit, which goes first where it counts: it
+                # tells the line of the code.
+                and _resident(child.pid) - child.resident > self._settings.memory * 9 // 8
             ):
                 limit = f"more than {self._settings.memory >> 20:,} MiB"
                 self._end(child, "out-of-memory", f"OutOfMemory: {limit}")
