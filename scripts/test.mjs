@@ -1,4 +1,4 @@
-// npm test: installs what is missing, then runs every check and test and sums them up. Stops at the first step that fails.
+// npm test: installs what is missing, then runs every check and test and sums them up. A step that fails does not hide what a later one finds.
 import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, relative } from "node:path";
@@ -54,22 +54,25 @@ const summary = [];
 /** What failed, a line each: said last, where a log that is cut off still shows it. */
 const failures = [];
 let exitCode = 0;
+let interrupted = false;
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => (interrupted = true));
 for (const { title, command, options = { env }, counts } of steps) {
-  if (exitCode !== 0) {
+  if (interrupted) {
     summary.push(`not run  ${title}`);
     continue;
   }
   process.stdout.write(`\n== ${title}\n`);
   const started = performance.now();
-  exitCode = await run(command[0], command.slice(1), options);
+  const code = await run(command[0], command.slice(1), options);
+  if (code !== 0) exitCode = code;
   const found = readCounts(counts);
   // A check that fails, or a runner that breaks outside its tests, counts as one failure.
-  if (exitCode !== 0 && found.failed === 0) found.failed = 1;
+  if (code !== 0 && found.failed === 0) found.failed = 1;
   for (const key of Object.keys(total)) total[key] += found[key];
   failures.push(...(found.failures ?? []));
   const seconds = Math.round((performance.now() - started) / 1000);
   const figures = counts ? `: ${found.passed} passed, ${found.failed} failed, ${found.skipped} skipped` : "";
-  summary.push(`${exitCode === 0 ? "ok     " : "FAILED "}  ${title}${figures} (${seconds} s)`);
+  summary.push(`${code === 0 ? "ok     " : "FAILED "}  ${title}${figures} (${seconds} s)`);
 }
 process.stdout.write(`\n== Summary\n${summary.join("\n")}\n\n`);
 if (failures.length > 0) process.stdout.write(`${failures.join("\n")}\n\n`);

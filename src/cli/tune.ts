@@ -46,7 +46,7 @@ export async function tuneCommand(context: Context, options: { plan?: boolean; r
 
 export async function generationsCommand(context: Context, options: { use?: number; delete?: number }): Promise<void> {
   const { store } = context.study();
-  let generations = store.generations();
+  let generations = store.generations.list();
   if (options.use !== undefined) {
     const generation = options.use;
     generations = await withEngine(context, (engine) => engine.request(UseGeneration, { generation }, context.signal));

@@ -3,32 +3,31 @@ import { basename, isAbsolute } from "node:path";
 import { type Designer, UserError } from "../study/ports.ts";
 import { openLlama } from "./llama/parent.ts";
 import { DEFAULT_EMBEDDED_MODEL, EMBEDDED_MODELS, ensureModel, installedModels } from "./models.ts";
+import { ollamaAddress } from "./ollama/client.ts";
+import { openOllama } from "./ollama/designer.ts";
 import {
   hasModel,
   type LocalModel,
   listOllama,
-  ollamaAddress,
   ollamaWeights,
-  openOllama,
   suitableModel,
   suitableName,
   unloadOllama,
-} from "./ollama.ts";
+} from "./ollama/models.ts";
 import type { OnProgress } from "./progress.ts";
 
 export {
-  createFromGguf,
   createWithAdapter,
   deleteOllama,
   hasModel,
   pullModel,
   suitableName,
   unloadOllama,
-} from "./ollama.ts";
+} from "./ollama/models.ts";
 export type { OnProgress, Progress } from "./progress.ts";
 
 export interface DesignerConfig {
-  /** auto: a reachable Ollama with a suitable model (suitableModel in ollama.ts), else the embedded model. */
+  /** auto: a reachable Ollama with a suitable model (suitableModel in ollama/models.ts), else the embedded model. */
   provider: "auto" | "ollama" | "llama.cpp";
   /**
    * An Ollama model, an embedded model's name, or a GGUF file by its whole path or its name in the data home; null: the suitable one,

@@ -1,37 +1,17 @@
 /** One pass of the loop: design, check, compare, train and record, each step durable before the next begins. */
 import pLimit from "p-limit";
-import { drawIdea } from "../designer/briefs.ts";
-import { type DesignInput, designPrompt, repairPrompt } from "../designer/prompts.ts";
+import { designPrompt, repairPrompt } from "../designer/prompts.ts";
 import { readReply } from "../designer/replies.ts";
-import type { StudyStore } from "../store/store.ts";
-import { decisionAccuracy, isProposed, proposals } from "../study/admission.ts";
-import type { StudyConfig } from "../study/config.ts";
+import { isProposed, proposals } from "../study/admission.ts";
 import { protocolOf } from "../study/config.ts";
 import { nextStep, type Work } from "../study/cycle.ts";
-import { secondsLeft } from "../study/estimate.ts";
-import { drawExemplars, exemplarPool, lessons } from "../study/exemplars.ts";
-import {
-  type CheckResult,
-  type Designer,
-  isCancellation,
-  type NoveltyIndex,
-  type Trainer,
-  UserError,
-} from "../study/ports.ts";
-import { candidateSeed, seeded } from "../study/random.ts";
+import { type CheckResult, type Designer, isCancellation, UserError } from "../study/ports.ts";
 import type { Candidate, CycleSummary, DesignMode, Failure, Sampling } from "../study/types.ts";
-import type { Emit, Stage } from "./events.ts";
-
-/** What the loop works with. */
-export interface Loop {
-  config: StudyConfig;
-  store: StudyStore;
-  trainer: Trainer;
-  index: NoveltyIndex;
-  emit: Emit;
-  /** Of the designer. */
-  generation: number;
-}
+import { CycleProgress } from "./cycle-progress.ts";
+import { designInput, drawDesigns, type Plan, possibleMode } from "./designs.ts";
+import type { Stage } from "./events.ts";
+import { freeGpu, sharesGpu, Turn } from "./gpu.ts";
+import type { Loop } from "./loop.ts";
 
 export interface CycleOptions {
   candidates: number;
@@ -96,18 +76,6 @@ export async function runCycle(
   return { summary, candidates: store.list({ cycle }) };
 }
 
-/** A diff needs a parent: where there is none yet, whole files are asked for, and that is said. */
-function possibleMode({ store, emit }: Loop, mode: DesignMode): DesignMode {
-  if (mode === "full" || exemplars(store).length > 0) return mode;
-  const message =
-    "This study has no accepted net and no seed that trained, so there is no parent: whole files are asked for.";
-  emit({ type: "note", message });
-  return "full";
-}
-
-/** A new idea differs from so many before it. */
-const REMEMBERED_IDEAS = 6;
-
 /** Proposes what only a whole cycle can tell: its best share, or the best of a cycle in which none came up to the accuracy. */
 function admit({ store, config, emit }: Loop, cycle: number): void {
   const ids = proposals(store.list({ cycle }), config);
@@ -116,48 +84,6 @@ function admit({ store, config, emit }: Loop, cycle: number): void {
     if (config.admission.policy === "automatic") store.accept(ids, "policy");
   });
   for (const id of ids) emit({ type: "candidate", candidate: store.candidate(id) });
-}
-
-interface Plan {
-  cycle: number;
-  mode: DesignMode;
-  planned: number;
-  seed: number;
-}
-
-/** What one candidate is to be. */
-export interface Design {
-  cycle: number;
-  mode: DesignMode;
-  parent: number | null;
-  idea: string | null;
-}
-
-/** What a cycle asks for: of each candidate from position `first` on its seed, its idea and, for a diff, its parent. */
-export function drawDesigns(
-  loop: Loop,
-  cycle: Plan,
-  first: number,
-): { position: number; seed: number; design: Design }[] {
-  const { store, config } = loop;
-  const drawn = [];
-  const pool = exemplars(store);
-  const ideas = store.list({ limit: REMEMBERED_IDEAS }).map((c) => store.work(c.id).idea ?? "");
-  for (let position = first; position < cycle.planned; position++) {
-    const seed = candidateSeed(cycle.seed, cycle.cycle, position);
-    const random = seeded(seed);
-    const [parent] = cycle.mode === "delta" ? drawExemplars(pool, 1, random) : [];
-    const mode: DesignMode = parent ? "delta" : "full";
-    const idea = drawIdea(random, {
-      mode,
-      parameterLimit: config.limits.parameters,
-      recent: ideas.slice(-REMEMBERED_IDEAS),
-      parent: parent ? store.code(parent.id) : null,
-    });
-    ideas.push(idea);
-    drawn.push({ position, seed, design: { cycle: cycle.cycle, mode, parent: parent?.id ?? null, idea } });
-  }
-  return drawn;
 }
 
 /** Writes the cycle's candidates down before any is asked for. */
@@ -178,7 +104,7 @@ function planCandidates(loop: Loop, cycle: Plan): void {
 async function advanceAll(loop: Loop, designer: Designer | null, ids: number[], outer: AbortSignal): Promise<void> {
   const failing = new AbortController();
   const signal = AbortSignal.any([outer, failing.signal]);
-  const progress = new Progress(loop, designer, ids);
+  const progress = new CycleProgress(loop, designer, ids);
   const turn = designer && sharesGpu(loop.trainer, designer) ? new Turn(ids.length, () => designer.release()) : null;
   const lanes: Lanes = {
     designing: pLimit(designer?.info.parallel ?? 1),
@@ -199,63 +125,13 @@ async function advanceAll(loop: Loop, designer: Designer | null, ids: number[], 
   await turn?.released();
 }
 
-/** Whether model and nets would take memory of the same GPU. */
-const sharesGpu = (trainer: Trainer, designer: Designer): boolean =>
-  trainer.info.device !== "cpu" && !designer.info.device.startsWith("CPU");
-
-/** Before nets are trained: a designer that holds memory of the trainer's GPU gives it back. It loads again when it is asked. */
-export async function freeGpu(trainer: Trainer, designer: Designer | null): Promise<void> {
-  if (designer && sharesGpu(trainer, designer)) await designer.release();
-}
-
-/** The designer's turn on a shared GPU, then the trainer's: training begins once all is designed and the model's memory is free. */
-class Turn {
-  readonly #designed = new Set<number>();
-  #left: number;
-  readonly #release: () => Promise<void>;
-  readonly #released: PromiseWithResolvers<void> = Promise.withResolvers();
-
-  constructor(candidates: number, release: () => Promise<void>) {
-    this.#left = candidates;
-    this.#release = release;
-    // Nobody may be waiting for it: what no net needs costs no cycle.
-    this.#released.promise.catch(() => undefined);
-  }
-
-  /** The designer's memory is free, or cannot be had; the next question must not meet a release under way. */
-  async released(): Promise<void> {
-    if (this.#left === 0) await this.#released.promise.catch(() => undefined);
-  }
-
-  /** A candidate needs no more of the designer. */
-  done(id: number): void {
-    if (this.#designed.has(id)) return;
-    this.#designed.add(id);
-    if (--this.#left === 0) this.#release().then(this.#released.resolve, this.#released.reject);
-  }
-
-  /** Waits for the trainer's turn. */
-  async trainerOf(id: number, signal: AbortSignal): Promise<void> {
-    this.done(id);
-    const stopped = Promise.withResolvers<never>();
-    const stop = () => stopped.reject(signal.reason);
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      signal.throwIfAborted();
-      await Promise.race([this.#released.promise, stopped.promise]);
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
-  }
-}
-
 type Lanes = Record<"designing" | "checking" | "training", ReturnType<typeof pLimit>>;
 
 async function advance(
   loop: Loop,
   designer: Designer | null,
   lanes: Lanes,
-  progress: Progress,
+  progress: CycleProgress,
   turn: Turn | null,
   id: number,
   signal: AbortSignal,
@@ -365,95 +241,4 @@ async function ask(
     code: "code" in read ? read.code : null,
     failure: "failure" in read ? read.failure : null,
   });
-}
-
-/** Nets that may be shown. They are few among many candidates: only those are read, for each question anew. */
-function exemplars(store: StudyStore): Candidate[] {
-  const archive = store.list({ cycle: 0 }).filter(({ accepted }) => accepted === null);
-  return exemplarPool([...archive, ...store.list({ accepted: true })].sort((a, b) => a.id - b.id));
-}
-
-/** The question for a design, as things stand. */
-export function designInput(loop: Loop, design: Design): DesignInput {
-  const { store, config, trainer } = loop;
-  const shown = (candidate: Candidate) => ({
-    name: candidate.name,
-    code: store.code(candidate.id) ?? "",
-    accuracy: decisionAccuracy(candidate.accuracy),
-    parameters: candidate.parameters ?? 0,
-  });
-  const pool = exemplars(store).filter((c) => c.id !== design.parent);
-  // The same for the whole cycle: its prompts then begin alike, and the designer reads that beginning once.
-  const drawn = drawExemplars(
-    pool,
-    config.designer.exemplars,
-    seeded(candidateSeed(config.protocol.seed, design.cycle, -1)),
-  );
-  return {
-    shape: trainer.info.shape,
-    parameterLimit: config.limits.parameters,
-    mode: design.mode,
-    exemplars: drawn.map(shown),
-    parent: design.parent === null ? null : shown(store.candidate(design.parent)),
-    lessons: lessons(store.list({ limit: 32 }), 3),
-    idea: design.idea ?? "",
-  };
-}
-
-/** Counts and time left of a running batch of candidates, from the store: it is right after a resume too. */
-class Progress {
-  readonly #loop: Loop;
-  readonly #designer: Designer | null;
-  readonly #ids: number[];
-  readonly #state = new Map<
-    number,
-    {
-      designed: boolean;
-      /** It needs no more of the designer. */
-      settled: boolean;
-      checked: boolean;
-      trained: boolean;
-      finished: boolean;
-      seconds: Candidate["seconds"];
-    }
-  >();
-
-  constructor(loop: Loop, designer: Designer | null, ids: number[]) {
-    this.#loop = loop;
-    this.#designer = designer;
-    this.#ids = ids;
-  }
-
-  update(id: number): void {
-    const work = this.#loop.store.work(id);
-    const step = nextStep(work, this.#loop.config).do;
-    const finished = work.outcome !== null;
-    this.#state.set(id, {
-      designed: finished || step !== "design",
-      settled: finished || (step !== "design" && step !== "repair"),
-      checked: finished || work.checked !== null,
-      trained: work.trained !== null,
-      finished,
-      seconds: this.#loop.store.candidate(id).seconds,
-    });
-    const states = [...this.#state.values()];
-    const counted = (key: "designed" | "checked" | "trained" | "finished") => states.filter((s) => s[key]).length;
-    const counts = {
-      planned: this.#ids.length,
-      designed: counted("designed"),
-      checked: counted("checked"),
-      trained: counted("trained"),
-      finished: counted("finished"),
-    };
-    const settled = states.filter((s) => s.settled);
-    const left = secondsLeft({
-      ...counts,
-      designed: settled.length,
-      designSeconds: settled.filter((s) => s.seconds.design > 0).map((s) => s.seconds.design),
-      trainSeconds: states.filter((s) => s.trained).map((s) => s.seconds.train),
-      designParallel: this.#designer?.info.parallel ?? 1,
-      trainParallel: this.#loop.config.trainer.parallel,
-    });
-    this.#loop.emit({ type: "progress", ...counts, secondsLeft: left });
-  }
 }

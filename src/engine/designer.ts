@@ -51,7 +51,7 @@ export async function openGeneration(
     return openDesigner({ ...designer, adapter }, context, signal);
   }
   const base = await baseModel(designer, context, signal);
-  requireBase(study.store.generation(generation), base.name, "use generation 0: netwright generations --use 0");
+  requireBase(study.store.generations.get(generation), base.name, "use generation 0: netwright generations --use 0");
   const adapter = adapterFile(folderOf(study, generation));
   if (!existsSync(adapter)) {
     throw new UserError(

@@ -3,9 +3,9 @@ import { openNoveltyIndex } from "../novelty/index.ts";
 import type { StudyConfig } from "../study/config.ts";
 import type { Designer, Trainer } from "../study/ports.ts";
 import { openTrainer } from "../trainer/index.ts";
-import type { Loop } from "./cycle.ts";
 import { openGeneration } from "./designer.ts";
 import type { Emit } from "./events.ts";
+import type { Loop } from "./loop.ts";
 import { pythonPackage } from "./paths.ts";
 import { addSeeds } from "./seeds.ts";
 import { prepareStudyData } from "./setup.ts";
@@ -36,7 +36,7 @@ export async function startLoop(
   };
   try {
     const { config, store } = study;
-    const generation = store.designingGeneration();
+    const generation = store.generations.designing();
     addSeeds(store);
     const index = openNoveltyIndex(store.fingerprints);
     store.transaction(() => {

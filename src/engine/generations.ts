@@ -51,13 +51,14 @@ function lessonsOf({ store }: Study): Lesson[] {
 
 /** The run that was stopped, or whose probe was; null when none was. */
 function unfinished({ store }: Study): Generation | null {
-  return store.generations().findLast(({ state }) => state === "tuning" || state === "probing") ?? null;
+  return store.generations.list().findLast(({ state }) => state === "tuning" || state === "probing") ?? null;
 }
 
 /** Accepted since the newest corpus that led to a generation. */
 export function newlyAccepted({ store }: Study): { accepted: number; newAccepted: number } {
   const accepted = store.list({ accepted: true }).filter(({ mode }) => mode === "full" || mode === "delta").length;
-  const before = store.generations().findLast(({ state }) => state === "published" || state === "kept")?.accepted ?? 0;
+  const before =
+    store.generations.list().findLast(({ state }) => state === "published" || state === "kept")?.accepted ?? 0;
   return { accepted, newAccepted: Math.max(0, accepted - before) };
 }
 
@@ -116,7 +117,7 @@ function requireExamples(examples: readonly Example[]): void {
 
 /** By the pace of the latest run on this study; null when there was none. */
 function secondsOf({ store, config }: Study, examples: readonly Example[]): number | null {
-  const last = store.generations().findLast(({ run }) => run !== null)?.run;
+  const last = store.generations.list().findLast(({ run }) => run !== null)?.run;
   if (!last || last.steps === 0) return null;
   const { epochs, accumulation } = tunerSettings(config);
   const trained = examples.filter(({ heldOut }) => !heldOut).length;
@@ -189,8 +190,8 @@ const there = (base: string, now: Prepared): string => (existsSync(base) ? base 
 
 /** What is tuned is compared with its parent, on the same model. @throws UserError "generation-base" */
 function requireParent({ store }: Study, base: string): void {
-  const parent = store.currentGeneration();
-  if (parent !== 0) requireBase(store.generation(parent), base, "use generation 0: netwright generations --use 0");
+  const parent = store.generations.current();
+  if (parent !== 0) requireBase(store.generations.get(parent), base, "use generation 0: netwright generations --use 0");
 }
 
 /**
@@ -221,20 +222,20 @@ export async function fineTune(
   const run = resumed ?? prepared.run;
   const { examples } = corpusFor(study, going);
   requireExamples(examples);
-  const parent = going?.parent ?? store.currentGeneration();
+  const parent = going?.parent ?? store.generations.current();
   const generation =
     going?.generation ??
-    store.beginGeneration({
+    store.generations.begin({
       parent,
       cycle: store.cycles().at(-1)?.cycle ?? 0,
       accepted: newlyAccepted(study).accepted,
       base: prepared.base,
       settings: run.settings,
     });
-  emit({ type: "generation", generation: store.generation(generation) });
+  emit({ type: "generation", generation: store.generations.get(generation) });
   const folder = folderOf(study, generation);
   try {
-    if (store.generation(generation).state === "tuning") {
+    if (store.generations.get(generation).state === "tuning") {
       if (readCorpus(folder) === null) await writeCorpus(folder, examples);
       await writeRun(folder, run);
       const { base, device } = prepared.run;
@@ -243,20 +244,20 @@ export async function fineTune(
         emit({ type: "note", message });
       }
       await prepared.unload(signal);
-      for (const one of new Set([parent, store.designingGeneration()])) await unload(study, one, signal);
+      for (const one of new Set([parent, store.generations.designing()])) await unload(study, one, signal);
       const lora = { python: prepared.python, packageDir: pythonPackage, folder };
       const account = await runLora(lora, (p) => emit({ type: "tuning", generation, ...p }), signal);
-      store.recordTuning(generation, account);
+      store.generations.recordTuning(generation, account);
     }
     await publish(study, generation, parent, emit, signal);
   } catch (error) {
     // These stay as they are however often the run goes on.
     const final = error instanceof UserError && FINAL.has(error.code);
     if (final) await abandon(study, generation, error.message, signal);
-    emit({ type: "generation", generation: store.generation(generation) });
+    emit({ type: "generation", generation: store.generations.get(generation) });
     throw error;
   }
-  const made = store.generation(generation);
+  const made = store.generations.get(generation);
   emit({ type: "generation", generation: made });
   return made;
 }
@@ -264,14 +265,14 @@ export async function fineTune(
 const FINAL = new Set(["tuner-architecture", "no-examples", "adapter-refused"]);
 
 async function abandon(study: Study, generation: number, why: string, signal: AbortSignal): Promise<void> {
-  study.store.endGeneration(generation, "failed", why);
+  study.store.generations.end(generation, "failed", why);
   await deleteAdapter(folderOf(study, generation));
   await forget(study, generation, signal);
 }
 
 /** Has Ollama free what a generation takes in memory. */
 async function unload({ store, config }: Study, generation: number, signal: AbortSignal): Promise<void> {
-  const ollama = generation === 0 ? null : store.generation(generation).ollama;
+  const ollama = generation === 0 ? null : store.generations.get(generation).ollama;
   if (ollama !== null) await unloadOllama(config.designer.host, ollama, signal);
 }
 
@@ -300,7 +301,7 @@ async function publish(
   const running = await startLoop(study, { designer: false }, emit, signal);
   try {
     const asked = questions(running.loop, config.tuner.probe, generation);
-    const { run } = store.generation(generation);
+    const { run } = store.generations.get(generation);
     let answered = 0;
     const report = () =>
       emit({
@@ -336,8 +337,8 @@ async function publish(
     if (!theirs || !own) throw new Error("the probe has no scores");
     const state = own.newAndValid >= theirs.newAndValid ? "published" : "kept";
     store.transaction(() => {
-      store.recordProbe(generation, state, { parent: theirs, own }, ollama);
-      if (state === "published") store.useGeneration(generation);
+      store.generations.recordProbe(generation, state, { parent: theirs, own }, ollama);
+      if (state === "published") store.generations.use(generation);
     });
   } finally {
     await running.close();
@@ -350,7 +351,7 @@ async function publish(
  */
 export function useGeneration(study: Study, generation: number): void {
   if (generation !== 0) {
-    const { state } = study.store.generation(generation);
+    const { state } = study.store.generations.get(generation);
     if (state !== "published" && state !== "kept") {
       throw new UserError(
         "generation-unusable",
@@ -358,7 +359,7 @@ export function useGeneration(study: Study, generation: number): void {
       );
     }
   }
-  study.store.useGeneration(generation);
+  study.store.generations.use(generation);
 }
 
 /**
@@ -367,7 +368,7 @@ export function useGeneration(study: Study, generation: number): void {
  */
 export async function deleteGeneration(study: Study, generation: number, signal: AbortSignal): Promise<void> {
   const { store, config } = study;
-  const { current, ollama } = store.generation(generation);
+  const { current, ollama } = store.generations.get(generation);
   if (current) {
     throw new UserError(
       "generation-current",
@@ -391,5 +392,5 @@ export async function deleteGeneration(study: Study, generation: number, signal:
   if (ollama === null) await forget(study, generation, signal);
   else await deleteOllama(config.designer.host, ollama, signal);
   await deleteAdapter(folderOf(study, generation));
-  store.endGeneration(generation, "deleted", null);
+  store.generations.end(generation, "deleted", null);
 }

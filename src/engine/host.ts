@@ -3,14 +3,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import { protocolOf, type StudyConfig, underProtocol } from "../study/config.ts";
 import { isCancellation, UserError } from "../study/ports.ts";
 import type { Candidate, Generation } from "../study/types.ts";
-import { freeGpu, prepareArchive, runCycle } from "./cycle.ts";
+import { prepareArchive, runCycle } from "./cycle.ts";
 import { type RunningLoop, startLoop, startTrainer } from "./engine.ts";
 import { measure } from "./evaluate.ts";
-import type { EngineEvent } from "./events.ts";
 import { exportAccepted, importNets } from "./exchange.ts";
 import { deleteGeneration, fineTune, newlyAccepted, planTuning, useGeneration } from "./generations.ts";
+import { freeGpu } from "./gpu.ts";
+import { type Listener, Live } from "./live.ts";
 import type {
-  Activity,
   Change,
   Detail,
   Evaluation,
@@ -24,9 +24,8 @@ import type {
   StepResult,
   StudyView,
   TuningPlan,
-  Underway,
 } from "./protocol.ts";
-import { lastReady, rememberReady } from "./ready.ts";
+import { rememberReady } from "./ready.ts";
 import { writeReport } from "./report.ts";
 import {
   beginRun,
@@ -43,18 +42,6 @@ import { readStudyConfig, type Study } from "./study.ts";
 /** A model and a worker that nobody uses give their memory back after this long. */
 const WARM_MILLISECONDS = 120_000;
 
-/** What the activity says of the work when there is none. */
-const AT_REST: Pick<Activity, "state" | "setup" | "cycle" | "mode" | "progress" | "underway" | "tuning" | "run"> = {
-  state: "idle",
-  setup: null,
-  cycle: null,
-  mode: null,
-  progress: null,
-  underway: [],
-  tuning: null,
-  run: null,
-};
-
 /** How long an engine that ends waits for a server to give up its model. */
 const FAREWELL_MILLISECONDS = 5000;
 
@@ -64,19 +51,10 @@ const RETRY_SECONDS = [5, 20, 60, 180];
 
 const BUSY = "The engine is at work on this study. Stop that first, or wait until it has ended.";
 
-export interface Listener {
-  changes(changes: Change[]): void;
-  event(event: EngineEvent): void;
-}
-
 /** Work under way: what stops it, and its end. */
 interface Job {
   stop: AbortController;
   ended: Promise<unknown>;
-}
-
-function startOf({ planned, resumed }: Extract<EngineEvent, { type: "cycle-started" }>): Activity["progress"] {
-  return resumed ? null : { planned, designed: 0, checked: 0, trained: 0, finished: 0, secondsLeft: null };
 }
 
 export class EngineHost {
@@ -89,9 +67,7 @@ export class EngineHost {
   /** The cycle under way, for those who ask for one meanwhile. */
   #running: Promise<StepResult> | null = null;
   #runningRun: Promise<RunResult> | null = null;
-  #activity: Activity;
-  readonly #underway = new Map<number, Underway>();
-  readonly #texts = new Map<number, string>();
+  readonly #live: Live;
   /** Nothing begins any more; what was running goes on in the next engine or not. */
   #closing: { goesOn: boolean } | null = null;
 
@@ -99,12 +75,7 @@ export class EngineHost {
     this.#study = study;
     this.#listener = listener;
     this.#config = study.config;
-    this.#activity = {
-      ...AT_REST,
-      ...lastReady(study.stateDir),
-      error: null,
-      interrupted: study.store.openCycle()?.cycle ?? null,
-    };
+    this.#live = new Live(study, listener);
   }
 
   get busy(): boolean {
@@ -115,16 +86,16 @@ export class EngineHost {
     const { store } = this.#study;
     return {
       study: this.#view(),
-      activity: this.#activity,
+      activity: this.#live.activity,
       cycles: store.cycles(),
-      generations: store.generations(),
+      generations: store.generations.list(),
       candidates: store.list(),
     };
   }
 
   /** What is written so far of a candidate that is being designed. */
   text(id: number): string {
-    return this.#texts.get(id) ?? "";
+    return this.#live.text(id);
   }
 
   /** Continues a cycle that a killed engine left behind; one that was stopped on purpose waits for its user. */
@@ -165,9 +136,9 @@ export class EngineHost {
 
   /** Lets a run end after the cycle under way, or not. @throws UserError "not-running" */
   pause(pausing: boolean): void {
-    const { run } = this.#activity;
+    const { run } = this.#live.activity;
     if (!run) throw new UserError("not-running", "No run of cycles is under way.");
-    this.#set({ run: { ...run, pausing } });
+    this.#live.set({ run: { ...run, pausing } });
     // An engine that goes on with the run of a killed one pauses it too.
     const mark = readRunning(this.#study.stateDir);
     if (mark && "run" in mark) markRunning(this.#study.stateDir, { ...mark, state: { ...mark.state, pausing } });
@@ -175,7 +146,7 @@ export class EngineHost {
 
   /** Takes a pause back; else goes on with the run that was paused, stopped or failed. @throws UserError "no-run" */
   resumeRun(): Promise<RunResult> {
-    if (this.#runningRun && this.#activity.run) {
+    if (this.#runningRun && this.#live.activity.run) {
       this.pause(false);
       return this.#runningRun;
     }
@@ -201,8 +172,8 @@ export class EngineHost {
     useGeneration(this.#study, generation);
     await this.#cool();
     // What designed last is another one.
-    this.#set({ designer: null });
-    rememberReady(this.#study.stateDir, this.#activity);
+    this.#live.set({ designer: null });
+    rememberReady(this.#study.stateDir, this.#live.activity);
     return this.#generationsChanged();
   }
 
@@ -215,7 +186,7 @@ export class EngineHost {
   /** Stops what runs, and answers when it has stopped. */
   async stop(): Promise<void> {
     if (!this.#job) return;
-    this.#set({ state: "stopping" });
+    this.#live.set({ state: "stopping" });
     this.#job.stop.abort();
     await this.#job.ended.catch(() => undefined);
   }
@@ -247,11 +218,11 @@ export class EngineHost {
       const { protocol, data } = parameters;
       const measured = protocol ? underProtocol(this.#config, protocol) : this.#config;
       const config: StudyConfig = { ...measured, data: data ?? measured.data };
-      const trainer = await startTrainer(config, this.#study.dir, this.#emit, signal);
+      const trainer = await startTrainer(config, this.#study.dir, this.#live.hear, signal);
       try {
         await freeGpu(trainer, this.#warm?.loop.designer ?? null);
-        this.#set({ state: "running", trainer: trainer.info });
-        return await measure(trainer, parameters.code, protocolOf(config), signal, this.#emit);
+        this.#live.set({ state: "running", trainer: trainer.info });
+        return await measure(trainer, parameters.code, protocolOf(config), signal, this.#live.hear);
       } finally {
         await trainer.close();
       }
@@ -269,16 +240,16 @@ export class EngineHost {
         throw new UserError("not-trainable", `${before.name} has no finished code to train.`);
       }
       const { loop, designer } = await this.#loop(false, signal);
-      this.#set({ state: "running" });
+      this.#live.set({ state: "running" });
       await freeGpu(loop.trainer, designer);
       const protocol = protocolOf(this.#config);
-      this.#emit({ type: "stage", id, name: before.name, stage: "training", because: null });
+      this.#live.hear({ type: "stage", id, name: before.name, stage: "training", because: null });
       const result = await loop.trainer.train(code, protocol, signal, (p) =>
-        this.#emit({ type: "training", id, ...p }),
+        this.#live.hear({ type: "training", id, ...p }),
       );
       store.recordTraining(id, protocol, result, result.ok);
       const candidate = this.#study.store.candidate(id);
-      this.#emit({ type: "candidate", candidate });
+      this.#live.hear({ type: "candidate", candidate });
       return candidate;
     });
   }
@@ -297,7 +268,7 @@ export class EngineHost {
       this.#configure();
       const { ids, skipped } = await importNets(this.#study, dir);
       const { loop, designer } = await this.#loop(false, signal);
-      this.#set({ state: "running" });
+      this.#live.set({ state: "running" });
       await prepareArchive(loop, designer, signal);
       return { candidates: ids.map((id) => this.#study.store.candidate(id)), skipped };
     });
@@ -317,12 +288,12 @@ export class EngineHost {
   }
 
   async #loop(needDesigner: boolean, signal: AbortSignal): Promise<RunningLoop> {
-    const config = JSON.stringify([this.#config, this.#study.store.designingGeneration()]);
+    const config = JSON.stringify([this.#config, this.#study.store.generations.designing()]);
     clearTimeout(this.#cooling);
     if (this.#warm && (this.#warm.config !== config || (needDesigner && !this.#warm.loop.designer))) await this.#cool();
     if (!this.#warm) {
       const study = { ...this.#study, config: this.#config };
-      this.#warm = { config, loop: await startLoop(study, { designer: needDesigner }, this.#emit, signal) };
+      this.#warm = { config, loop: await startLoop(study, { designer: needDesigner }, this.#live.hear, signal) };
     }
     return this.#warm.loop;
   }
@@ -341,7 +312,7 @@ export class EngineHost {
     const config = this.#config;
     const { loop, designer } = await this.#loop(true, signal);
     if (!designer) throw new Error("the loop started without a designer");
-    this.#set({ state: "running" });
+    this.#live.set({ state: "running" });
     await prepareArchive(loop, designer, signal);
     const options = {
       candidates: parameters.candidates,
@@ -357,25 +328,25 @@ export class EngineHost {
     const study = this.#configured();
     // Their memory is needed, on a GPU above all. What a server keeps all the same, the run asks it for again.
     await this.#cool();
-    this.#set({ state: "running" });
-    return fineTune(study, parameters, this.#emit, signal);
+    this.#live.set({ state: "running" });
+    return fineTune(study, parameters, this.#live.hear, signal);
   }
 
   async #cycles(parameters: RunParameters, begun: RunState, signal: AbortSignal): Promise<RunResult> {
     const { store, stateDir } = this.#study;
     const first = store.cycles().filter(({ ended }) => ended !== null).length - begun.cyclesDone;
     let state = begun;
-    this.#set({ run: state });
+    this.#live.set({ run: state });
     let tuned = false;
     for (;;) {
       markRunning(stateDir, { run: parameters, state });
       const candidates = candidatesLeft(parameters, state);
       // What was interrupted is ended first, whatever is left of the budget.
       const open = store.openCycle() !== null;
-      const pausing = this.#activity.run?.pausing ?? false;
+      const pausing = this.#live.activity.run?.pausing ?? false;
       if (!open && (candidates === 0 || pausing)) {
         const cycles = store.cycles().slice(first);
-        return { cycles, generations: store.generations(), ended: candidates === 0 ? "budget" : "paused" };
+        return { cycles, generations: store.generations.list(), ended: candidates === 0 ? "budget" : "paused" };
       }
       if (parameters.tune && !open && !tuned) {
         tuned = await this.#tuneIfEnough(signal);
@@ -390,9 +361,9 @@ export class EngineHost {
         ...state,
         cyclesDone: state.cyclesDone + 1,
         candidatesDone: state.candidatesDone + summary.candidates,
-        pausing: this.#activity.run?.pausing ?? false,
+        pausing: this.#live.activity.run?.pausing ?? false,
       };
-      this.#set({ run: state, cycle: null, mode: null, progress: null, underway: [] });
+      this.#live.set({ run: state, cycle: null, mode: null, progress: null, underway: [] });
     }
   }
 
@@ -403,7 +374,7 @@ export class EngineHost {
         return await cycle();
       } catch (error) {
         if (!(error instanceof UserError) || !PASSING.has(error.code)) throw error;
-        this.#emit({ type: "note", message: `${error.message} The run tries again in ${seconds} seconds.` });
+        this.#live.hear({ type: "note", message: `${error.message} The run tries again in ${seconds} seconds.` });
         await this.#cool();
         await delay(1000 * seconds, undefined, { signal });
       }
@@ -419,8 +390,8 @@ export class EngineHost {
       await this.#tune({ restart: false }, signal);
     } catch (error) {
       if (signal.aborted || isCancellation(error)) throw error;
-      this.#emit({ type: "note", message: `The designer was not tuned: ${(error as Error).message}` });
-      this.#set({ tuning: null });
+      this.#live.hear({ type: "note", message: `The designer was not tuned: ${(error as Error).message}` });
+      this.#live.set({ tuning: null });
     }
     return true;
   }
@@ -441,7 +412,7 @@ export class EngineHost {
   }
 
   #generationsChanged(): Generation[] {
-    const generations = this.#study.store.generations();
+    const generations = this.#study.store.generations.list();
     this.#listener.changes([{ kind: "generations", generations }]);
     return generations;
   }
@@ -452,99 +423,22 @@ export class EngineHost {
     const stop = new AbortController();
     const ended = run(stop.signal);
     this.#job = { stop, ended };
-    this.#set({ state: "starting", error: null });
+    this.#live.set({ state: "starting", error: null });
     try {
       return await ended;
     } catch (error) {
       if (!stop.signal.aborted && !isCancellation(error)) {
         const code = error instanceof UserError ? error.code : "internal";
-        this.#set({ error: { code, message: (error as Error).message } });
+        this.#live.set({ error: { code, message: (error as Error).message } });
         // What failed may have left the model or the worker in a bad state: the next run starts both anew.
         await this.#cool();
       }
       throw error;
     } finally {
       this.#job = null;
-      this.#underway.clear();
-      this.#texts.clear();
       this.#cooling = setTimeout(() => void this.#cool(), WARM_MILLISECONDS).unref();
-      const { store } = this.#study;
-      this.#set({
-        ...AT_REST,
-        interrupted: store.openCycle()?.cycle ?? null,
-      });
-      this.#listener.changes([{ kind: "cycles", cycles: store.cycles() }]);
+      this.#live.rest();
     }
-  }
-
-  readonly #emit = (event: EngineEvent): void => {
-    this.#listener.event(event);
-    const { store } = this.#study;
-    switch (event.type) {
-      case "setup": {
-        const { what, done, total, unit } = event;
-        this.#set({ setup: { what, done, total, unit } });
-        break;
-      }
-      case "ready":
-        this.#set({ designer: event.designer ?? this.#activity.designer, trainer: event.trainer, setup: null });
-        rememberReady(this.#study.stateDir, this.#activity);
-        break;
-      case "cycle-started":
-        // The seeds' counts were shown until now; those of a resumed cycle come with its next step.
-        this.#set({ cycle: event.cycle, mode: event.mode, interrupted: null, progress: startOf(event) });
-        this.#listener.changes([{ kind: "cycles", cycles: store.cycles() }]);
-        break;
-      case "stage": {
-        const { id, name, stage, because } = event;
-        this.#underway.set(id, { id, name, stage, because, training: null });
-        if (stage === "repairing") this.#texts.delete(id);
-        this.#set({ underway: [...this.#underway.values()] });
-        this.#listener.changes([{ kind: "candidate", candidate: this.#study.store.candidate(id) }]);
-        break;
-      }
-      case "training": {
-        const underway = this.#underway.get(event.id);
-        if (!underway) break;
-        const { batch, batches, secondsLeft } = event;
-        this.#underway.set(event.id, { ...underway, training: { batch, batches, secondsLeft } });
-        this.#set({ underway: [...this.#underway.values()] });
-        break;
-      }
-      case "candidate":
-        this.#underway.delete(event.candidate.id);
-        this.#texts.delete(event.candidate.id);
-        this.#set({ underway: [...this.#underway.values()] });
-        this.#listener.changes([
-          { kind: "candidate", candidate: event.candidate },
-          { kind: "cycles", cycles: store.cycles() },
-        ]);
-        break;
-      case "progress": {
-        const { type: _, ...progress } = event;
-        this.#set({ progress });
-        break;
-      }
-      case "text":
-        this.#texts.set(event.id, (this.#texts.get(event.id) ?? "") + event.piece);
-        break;
-      case "tuning": {
-        const { type: _, ...tuning } = event;
-        this.#set({ tuning, setup: null });
-        break;
-      }
-      case "generation":
-        this.#set({ tuning: null });
-        this.#listener.changes([{ kind: "generations", generations: store.generations() }]);
-        break;
-      case "note":
-        break;
-    }
-  };
-
-  #set(part: Partial<Activity>): void {
-    this.#activity = { ...this.#activity, ...part };
-    this.#listener.changes([{ kind: "activity", activity: this.#activity }]);
   }
 
   #view(): StudyView {

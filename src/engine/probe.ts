@@ -6,7 +6,9 @@ import { structureKey } from "../novelty/structure.ts";
 import type { Designer, NoveltyIndex } from "../study/ports.ts";
 import { candidateSeed } from "../study/random.ts";
 import type { Checked, ProbeScore, Sampling } from "../study/types.ts";
-import { designInput, drawDesigns, type Loop, untraceable } from "./cycle.ts";
+import { untraceable } from "./cycle.ts";
+import { designInput, drawDesigns } from "./designs.ts";
+import type { Loop } from "./loop.ts";
 
 export interface Question {
   input: DesignInput;

@@ -62,7 +62,7 @@ function recordOf({ dir, store }: Study): StudyRecord {
     // People edit it while an engine is open.
     config: readStudyConfig(dir),
     cycles: store.cycles(),
-    generations: store.generations(),
+    generations: store.generations.list(),
     nets: store.list().map((candidate) => netRecord(store, candidate)),
   };
 }

@@ -83,6 +83,12 @@ export class Database {
     return { changes: Number(changes), id: Number(lastInsertRowid) };
   }
 
+  /** Runs an update that must meet exactly one row: anything else is a mistake of the caller. */
+  one(sql: string, ...values: SQLInputValue[]): void {
+    const { changes } = this.run(sql, ...values);
+    if (changes !== 1) throw new Error(`Expected to change one row, changed ${changes}: ${sql}`);
+  }
+
   /** All rows of a query, in the shape that its SQL gives them. */
   all<Row>(sql: string, ...values: SQLInputValue[]): Row[] {
     return this.#guard(() => this.#statement(sql).all(...values)) as Row[];

@@ -7,7 +7,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { dirname, join } from "node:path";
 import { UserError } from "../study/ports.ts";
 import type { Protocol } from "../study/types.ts";
-import type { Training } from "./store.ts";
+import type { Training } from "./rows.ts";
 
 const NETS = "ab/nn/nn";
 const TRIALS = "ab/nn/stat/train";

@@ -1,5 +1,4 @@
 /** The record of a study: every prompt, reply, seed, outcome and figure, in one SQLite file. Each method is durable when it returns. */
-import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { Work } from "../study/cycle.ts";
 import { type CheckResult, type TrainResult, UserError } from "../study/ports.ts";
 import type {
@@ -9,20 +8,26 @@ import type {
   CycleSummary,
   DesignMode,
   Failure,
-  Generation,
-  GenerationState,
   OperatorGraph,
   Origin,
   Outcome,
-  Prompt,
   Protocol,
-  Sampling,
-  TunerSettings,
-  TuningRun,
 } from "../study/types.ts";
 import { Database } from "./database.ts";
 import { Fingerprints } from "./fingerprints.ts";
+import { Generations } from "./generations.ts";
 import { MIGRATIONS } from "./migrations.ts";
+import { fromJson, now, pack, toJson, unpack } from "./packing.ts";
+import {
+  type AttemptRow,
+  type CandidateRow,
+  type Training,
+  type TrainingRow,
+  toAttempt,
+  toCandidate,
+  toTraining,
+  type WorkRow,
+} from "./rows.ts";
 
 export type Reviewer = "user" | "policy";
 
@@ -46,14 +51,6 @@ export interface NewCandidate {
   idea: string | null;
   /** The module of a seed or import; null for what the designer will write. */
   code: string | null;
-}
-
-export interface Training {
-  at: string;
-  protocol: Protocol;
-  result: TrainResult;
-  /** Whether this is the figure that lists show. */
-  figure: boolean;
 }
 
 export interface Review {
@@ -83,10 +80,13 @@ export class StudyStore {
   readonly #db: Database;
   /** What the novelty index keeps. */
   readonly fingerprints: Fingerprints;
+  /** Of the designer. */
+  readonly generations: Generations;
 
   constructor(db: Database) {
     this.#db = db;
     this.fingerprints = new Fingerprints(db);
+    this.generations = new Generations(db);
   }
 
   /** Begins the next cycle and returns its number. */
@@ -108,7 +108,7 @@ export class StudyStore {
   }
 
   endCycle(cycle: number): void {
-    this.#one("UPDATE cycles SET ended = ? WHERE id = ? AND ended IS NULL", now(), cycle);
+    this.#db.one("UPDATE cycles SET ended = ? WHERE id = ? AND ended IS NULL", now(), cycle);
   }
 
   /** All cycles in order, cycle 0 (seeds and imports) first. */
@@ -128,87 +128,6 @@ export class StudyStore {
       LEFT JOIN trainings t ON t.id = c.training
       LEFT JOIN reviews r ON r.id = c.review
       GROUP BY y.id ORDER BY y.id`);
-  }
-
-  /** Writes down a LoRA run that is about to begin, and returns its generation. */
-  beginGeneration(generation: Pick<Generation, "parent" | "cycle" | "accepted" | "base" | "settings">): number {
-    const { parent, cycle, accepted, base, settings } = generation;
-    return this.#db.run(
-      "INSERT INTO generations (parent, cycle, accepted, state, base, settings, started) VALUES (?, ?, ?, 'tuning', ?, ?, ?)",
-      parent,
-      cycle,
-      accepted,
-      base,
-      JSON.stringify(settings),
-      now(),
-    ).id;
-  }
-
-  /** The run has ended: what follows is the probe. */
-  recordTuning(generation: number, run: TuningRun): void {
-    const sql = "UPDATE generations SET state = 'probing', ended = ?, run = ? WHERE id = ?";
-    this.#one(sql, now(), JSON.stringify(run), generation);
-  }
-
-  /** Published, or kept, as the probe said. `ollama` names the model that the generation is there. */
-  recordProbe(generation: number, state: GenerationState, probe: Generation["probe"], ollama: string | null): void {
-    const sql = "UPDATE generations SET state = ?, probe = ?, ollama = ? WHERE id = ?";
-    this.#one(sql, state, toJson(probe), ollama, generation);
-  }
-
-  /** Ends a generation without a designer: its run cannot go on, or its adapter was deleted. */
-  endGeneration(generation: number, state: "failed" | "deleted", error: string | null): void {
-    const sql = "UPDATE generations SET state = ?, error = ?, ended = coalesce(ended, ?) WHERE id = ?";
-    this.#one(sql, state, error, now(), generation);
-  }
-
-  /** From now on this generation designs; 0: the base model alone. */
-  useGeneration(generation: number): void {
-    this.#db.run("INSERT INTO designers (generation, at) VALUES (?, ?)", generation, now());
-  }
-
-  /** The generation that designs now. */
-  currentGeneration(): number {
-    const sql = "SELECT generation FROM designers ORDER BY id DESC LIMIT 1";
-    return this.#db.get<{ generation: number }>(sql)?.generation ?? 0;
-  }
-
-  /** The generation of the cycle that is to go on, or of the next: one that was interrupted ends with the designer that began it. */
-  designingGeneration(): number {
-    return this.openCycle()?.generation ?? this.currentGeneration();
-  }
-
-  /** All generations but 0, in order. */
-  generations(): Generation[] {
-    const current = this.currentGeneration();
-    return this.#db.all<GenerationRow>("SELECT * FROM generations ORDER BY id").map((row) => ({
-      generation: row.id,
-      parent: row.parent,
-      cycle: row.cycle,
-      accepted: row.accepted,
-      state: row.state,
-      current: row.id === current,
-      base: row.base,
-      settings: JSON.parse(row.settings) as TunerSettings,
-      started: row.started,
-      ended: row.ended,
-      run: fromJson<TuningRun>(row.run),
-      probe: fromJson<Generation["probe"]>(row.probe),
-      ollama: row.ollama,
-      error: row.error,
-    }));
-  }
-
-  /** @throws UserError "unknown-generation" */
-  generation(number: number): Generation {
-    const found = this.generations().find(({ generation }) => generation === number);
-    if (!found) {
-      throw new UserError(
-        "unknown-generation",
-        `There is no generation ${number}. List them with: netwright generations`,
-      );
-    }
-    return found;
   }
 
   addCandidate(candidate: NewCandidate): number {
@@ -267,7 +186,7 @@ export class StudyStore {
   }
 
   recordNovelty(id: number, found: Pick<Candidate, "novelty" | "nearest">): void {
-    this.#one(
+    this.#db.one(
       `UPDATE candidates SET compared = 1, novelty_text = ?, novelty_structure = ?, nearest_text = ?, nearest_structure = ?
        WHERE id = ?`,
       found.novelty.text,
@@ -293,12 +212,12 @@ export class StudyStore {
         result.ok ? result.peakMemoryMiB : null,
         result.ok ? null : toJson(result.failure),
       ).id;
-      if (figure) this.#one("UPDATE candidates SET training = ? WHERE id = ?", training, id);
+      if (figure) this.#db.one("UPDATE candidates SET training = ? WHERE id = ?", training, id);
     });
   }
 
   finish(id: number, end: { outcome: Outcome; error: Candidate["error"]; proposed: boolean }): void {
-    this.#one(
+    this.#db.one(
       `UPDATE candidates SET outcome = ?, error_message = ?, error_line = ?, error_source = ?, proposed = ?
        WHERE id = ? AND outcome IS NULL`,
       end.outcome,
@@ -312,7 +231,7 @@ export class StudyStore {
 
   /** Proposes candidates that have ended. */
   propose(ids: readonly number[]): void {
-    for (const id of ids) this.#one("UPDATE candidates SET proposed = 1 WHERE id = ? AND outcome IS NOT NULL", id);
+    for (const id of ids) this.#db.one("UPDATE candidates SET proposed = 1 WHERE id = ? AND outcome IS NOT NULL", id);
   }
 
   /** Candidates of a cycle that are under way, in the order they were added. */
@@ -406,23 +325,7 @@ export class StudyStore {
          WHERE a.candidate = ? ORDER BY a.number`,
         id,
       )
-      .map((row) => ({
-        number: row.number,
-        prompt: unpack<Prompt>(row.prompt),
-        sampling: JSON.parse(row.sampling) as Sampling,
-        model: row.model,
-        reply: {
-          text: row.reply,
-          promptTokens: row.prompt_tokens,
-          tokens: row.tokens,
-          seconds: row.seconds,
-          finish: row.finish,
-        },
-        code: row.code,
-        failure: fromJson<Failure>(row.failure ?? row.check_failure),
-        checked: row.checked !== null,
-        checkSeconds: row.check_seconds ?? 0,
-      }));
+      .map(toAttempt);
   }
 
   /** Every training of a candidate, oldest first. */
@@ -433,18 +336,7 @@ export class StudyStore {
          WHERE t.candidate = ? ORDER BY t.id`,
         id,
       )
-      .map((row) => {
-        const accuracy = { validation: row.validation, test: row.test };
-        const failure = fromJson<Failure>(row.failure);
-        return {
-          at: row.at,
-          protocol: JSON.parse(row.protocol) as Protocol,
-          result: failure
-            ? { ok: false, failure, accuracy, seconds: row.seconds }
-            : { ok: true, accuracy, seconds: row.seconds, peakMemoryMiB: row.peak_memory_mib ?? 0 },
-          figure: row.figure === 1,
-        };
-      });
+      .map(toTraining);
   }
 
   /** Every review of a candidate, oldest first; the last one counts. */
@@ -531,7 +423,7 @@ export class StudyStore {
           by,
           reason,
         ).id;
-        this.#one("UPDATE candidates SET review = ? WHERE id = ?", review, id);
+        this.#db.one("UPDATE candidates SET review = ? WHERE id = ?", review, id);
       }
     });
   }
@@ -566,121 +458,6 @@ export class StudyStore {
       .map(toCandidate)
       .reverse();
   }
-
-  /** Runs an update that must meet exactly one row: anything else is a mistake of the caller. */
-  #one(sql: string, ...values: (string | number | null)[]): void {
-    const { changes } = this.#db.run(sql, ...values);
-    if (changes !== 1) throw new Error(`Expected to change one row, changed ${changes}: ${sql}`);
-  }
-}
-
-interface WorkRow {
-  id: number;
-  cycle: number;
-  name: string;
-  mode: Origin;
-  parent: number | null;
-  seed: number;
-  idea: string | null;
-  code: string | null;
-  outcome: Outcome | null;
-  compared: number;
-  novelty_text: number | null;
-  novelty_structure: number | null;
-}
-
-interface GenerationRow {
-  id: number;
-  parent: number;
-  cycle: number;
-  accepted: number;
-  state: GenerationState;
-  base: string;
-  settings: string;
-  started: string;
-  ended: string | null;
-  run: string | null;
-  probe: string | null;
-  ollama: string | null;
-  error: string | null;
-}
-
-interface AttemptRow {
-  number: Attempt["number"];
-  model: string;
-  sampling: string;
-  prompt_tokens: number;
-  tokens: number;
-  seconds: number;
-  finish: Attempt["reply"]["finish"];
-  failure: string | null;
-  code: string | null;
-  reply: string;
-  prompt: Uint8Array;
-  checked: number | null;
-  check_seconds: number | null;
-  check_failure: string | null;
-}
-
-interface TrainingRow {
-  at: string;
-  protocol: string;
-  validation: number | null;
-  test: number | null;
-  seconds: number;
-  peak_memory_mib: number | null;
-  failure: string | null;
-  figure: number | null;
-}
-
-interface CandidateRow {
-  id: number;
-  cycle: number;
-  name: string;
-  mode: Origin;
-  parent: number | null;
-  outcome: Outcome | null;
-  error_message: string | null;
-  error_line: number | null;
-  error_source: string | null;
-  novelty_text: number | null;
-  novelty_structure: number | null;
-  nearest_text: number | null;
-  nearest_structure: number | null;
-  proposed: number;
-  validation: number | null;
-  test: number | null;
-  train_seconds: number | null;
-  accepted: number | null;
-  reason: string | null;
-  attempts: number;
-  design_seconds: number;
-  check_seconds: number;
-  parameters: number | null;
-}
-
-function toCandidate(row: CandidateRow): Candidate {
-  return {
-    id: row.id,
-    cycle: row.cycle,
-    name: row.name,
-    mode: row.mode,
-    parent: row.parent,
-    outcome: row.outcome,
-    error:
-      row.error_message === null
-        ? null
-        : { message: row.error_message, line: row.error_line, source: row.error_source },
-    repaired: row.attempts > 1,
-    parameters: row.parameters,
-    novelty: { text: row.novelty_text, structure: row.novelty_structure },
-    nearest: { text: row.nearest_text, structure: row.nearest_structure },
-    accuracy: { validation: row.validation, test: row.test },
-    seconds: { design: row.design_seconds, check: row.check_seconds, train: row.train_seconds ?? 0 },
-    proposed: row.proposed === 1,
-    accepted: row.accepted === null ? null : row.accepted === 1,
-    reason: row.reason,
-  };
 }
 
 function unknownCandidate(id: number): UserError {
@@ -704,12 +481,3 @@ function refuseUnreviewable(id: number, name: string, outcome: Outcome | null, a
     );
   }
 }
-
-const now = () => new Date().toISOString();
-
-const toJson = (value: unknown) => (value === null ? null : JSON.stringify(value));
-const fromJson = <T>(json: string | null) => (json === null ? null : (JSON.parse(json) as T));
-
-/** Prompts and graphs repeat themselves: deflated they take a fourth to a tenth of the room. */
-const pack = (value: unknown) => deflateRawSync(JSON.stringify(value));
-const unpack = <T>(blob: Uint8Array) => JSON.parse(inflateRawSync(blob).toString()) as T;

@@ -1,5 +1,3 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
@@ -8,20 +6,15 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { listDesigners, openDesigner } from "../../src/designer/index.ts";
-import {
-  CHATML_TEMPLATE,
-  createFromGguf,
-  createWithAdapter,
-  listOllama,
-  ollamaAddress,
-  openOllama,
-  pullModel,
-  suitableModel,
-} from "../../src/designer/ollama.ts";
+import { ollamaAddress } from "../../src/designer/ollama/client.ts";
+import { openOllama } from "../../src/designer/ollama/designer.ts";
+import { createWithAdapter, listOllama, pullModel, suitableModel } from "../../src/designer/ollama/models.ts";
 import { joinPrefill } from "../../src/designer/prefill.ts";
 import type { Designer } from "../../src/study/ports.ts";
 import type { Prompt, Sampling } from "../../src/study/types.ts";
+import { type OllamaServer, startOllama } from "../support/ollama.ts";
 import { modelForTests, ollamaForTests } from "../support/parts.ts";
+import { freePort } from "../support/ports.ts";
 import { writeAdapter } from "./adapter.ts";
 
 const GGUF = modelForTests();
@@ -332,48 +325,15 @@ describe("what a server may answer", () => {
   });
 });
 
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
-}
-
 describe.skipIf(OLLAMA === null || GGUF === null)("a real Ollama", () => {
-  let server: ChildProcess;
-  let host: string;
-  let folder: string;
+  let server: OllamaServer;
   let designer: Designer;
 
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), "netwright-ollama-"));
-    host = `127.0.0.1:${await freePort()}`;
-    const env = { ...process.env, OLLAMA_HOST: host, OLLAMA_MODELS: folder, HOME: folder, OLLAMA_NUM_PARALLEL: "2" };
-    // A group of its own: killing it takes the runner along.
-    server = spawn(OLLAMA as string, ["serve"], { env, stdio: "ignore", detached: true });
-    while (
-      await listOllama(host, never).then(
-        () => false,
-        () => true,
-      )
-    )
-      await new Promise((next) => setTimeout(next, 100));
-    const parameters = { stop: ["<|im_end|>"] };
-    await createFromGguf(host, "test-coder", GGUF as string, { template: CHATML_TEMPLATE, parameters }, quiet, never);
-    designer = await openOllama({ ...options(host, null), threads: 1 }, quiet, never);
+    server = await startOllama(OLLAMA as string, GGUF as string, "test-coder", 2);
+    designer = await openOllama({ ...options(server.host, null), threads: 1 }, quiet, never);
   });
-  afterAll(() => {
-    kill();
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  });
-  const kill = () => {
-    try {
-      process.kill(-(server.pid as number), "SIGKILL");
-    } catch {
-      // It is gone already.
-    }
-  };
+  afterAll(() => server?.close());
 
   it("finds its model and says where it runs", () => {
     expect(designer.info).toMatchObject({ provider: "ollama", model: "test-coder:latest" });
@@ -395,12 +355,14 @@ describe.skipIf(OLLAMA === null || GGUF === null)("a real Ollama", () => {
   });
 
   it("puts an adapter on the model", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "netwright-adapter-"));
     const adapter = join(folder, "adapter.gguf");
     await writeAdapter(GGUF as string, adapter);
-    const changed = await openOllama({ ...options(host, "test-coder"), adapter, threads: 1 }, quiet, never);
+    const changed = await openOllama({ ...options(server.host, "test-coder"), adapter, threads: 1 }, quiet, never);
     const greedy = { ...SAMPLING, temperature: 0 };
     const with_ = await changed.generate(PROMPT, greedy, never);
     expect(with_.text).not.toBe((await designer.generate(PROMPT, greedy, never)).text);
+    rmSync(folder, { recursive: true });
   });
 
   it("is cancelled before the headers, and killed in mid-stream", async () => {
@@ -417,11 +379,10 @@ describe.skipIf(OLLAMA === null || GGUF === null)("a real Ollama", () => {
     };
     let pieces = 0;
     const lost = designer.generate(story, long, never, () => {
-      if (++pieces === 3) kill();
+      if (++pieces === 3) void server.kill();
     });
-    const gone = once(server, "exit");
     expect(await codeOf(lost)).toBe("ollama-stopped");
-    await gone;
+    await server.kill();
     expect(await codeOf(designer.generate(PROMPT, SAMPLING, never))).toBe("ollama-not-running");
   });
 });

@@ -2,9 +2,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type OllamaServer, startOllama } from "../support/ollama.ts";
 import { ollamaForTests } from "../support/parts.ts";
 import { model, parts, python, useEditor } from "./support/editor.ts";
-import { type OllamaServer, startOllama } from "./support/ollama.ts";
 import { enginePid } from "./support/server.ts";
 import { makeStudy } from "./support/study.ts";
 
@@ -15,7 +15,7 @@ describe.skipIf(!model || !python || !executable)("with Ollama", () => {
   let ollama: OllamaServer;
 
   beforeAll(async () => {
-    ollama = await startOllama(executable as string, model as string, "e2e-coder:latest");
+    ollama = await startOllama(executable as string, model as string, "e2e-coder:latest", 1);
   });
   afterAll(() => ollama?.close());
 

@@ -1,6 +1,7 @@
 /** What a question shows, in a study of many nets. */
 import { expect, test } from "vitest";
-import { designInput, type Loop } from "../../src/engine/cycle.ts";
+import { designInput } from "../../src/engine/designs.ts";
+import type { Loop } from "../../src/engine/loop.ts";
 import { parseStudyConfig } from "../../src/study/config.ts";
 import type { Trainer } from "../../src/study/ports.ts";
 import { addValid, freshStore } from "../store/fixtures.ts";

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { EngineClient } from "../../src/engine/client.ts";
-import type { Loop } from "../../src/engine/cycle.ts";
 import { deleteGeneration, fineTune } from "../../src/engine/generations.ts";
+import type { Loop } from "../../src/engine/loop.ts";
 import { ask, type Question } from "../../src/engine/probe.ts";
 import * as rpc from "../../src/engine/protocol.ts";
 import { openStudy, type Study } from "../../src/engine/study.ts";
@@ -178,7 +178,7 @@ withTuner(
     expect(plan.resumes).toBe(1);
     const study = openStudy(dir);
     closing.push(() => study.close());
-    expect(study.store.generation(1).state).toBe("tuning");
+    expect(study.store.generations.get(1).state).toBe("tuning");
 
     const restarted = new AbortController();
     engine.on(rpc.DidHappen, (event) => {
@@ -187,7 +187,7 @@ withTuner(
     await expect(engine.request(rpc.FineTune, { restart: true }, restarted.signal)).rejects.toMatchObject({
       name: "AbortError",
     });
-    expect(study.store.generations().map(({ state }) => state)).toEqual(["failed", "tuning"]);
+    expect(study.store.generations.list().map(({ state }) => state)).toEqual(["failed", "tuning"]);
   },
 );
 
@@ -248,7 +248,7 @@ withTuner(
       });
       await expect(client.request(rpc.FineTune, { restart: false }, never)).rejects.toThrow();
       await expect.poll(() => processesWith(dir), { timeout: 20_000 }).toEqual([]);
-      expect(study.store.generation(1).state).toBe(stage === "probing" ? "probing" : "tuning");
+      expect(study.store.generations.get(1).state).toBe(stage === "probing" ? "probing" : "tuning");
       client = await engineOf(dir);
       if (stage !== "training") continue;
       // What is edited meanwhile is for the next one; another model is an error before anything else.
@@ -266,7 +266,7 @@ withTuner(
     const made = await client.request(rpc.FineTune, { restart: false }, never);
     expect(made).toMatchObject({ generation: 1, state: "published", current: true, run: { steps: 40 } });
     expect(made.run?.losses.map((point) => point.step)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
-    expect(study.store.generations()).toHaveLength(1);
+    expect(study.store.generations.list()).toHaveLength(1);
   },
 );
 
@@ -340,7 +340,7 @@ async function withGeneration(): Promise<{ study: Study; server: Scripted }> {
 
 function beginGeneration({ store, config }: Study, parent: number): number {
   const settings = tunerSettings(config);
-  return store.beginGeneration({ parent, cycle: 0, accepted: 1, base: "scripted-coder:1b", settings });
+  return store.generations.begin({ parent, cycle: 0, accepted: 1, base: "scripted-coder:1b", settings });
 }
 
 const ignore = () => undefined;
@@ -354,7 +354,7 @@ test("one that is given up leaves no model in Ollama, whether Ollama runs or not
   beginGeneration(study, 0);
   server.close();
   await giveUp();
-  expect(study.store.generations().map(({ state }) => state)).toEqual(["failed", "failed"]);
+  expect(study.store.generations.list().map(({ state }) => state)).toEqual(["failed", "failed"]);
 });
 
 test("one that is deleted before Ollama's model of it was recorded leaves none there", async () => {
@@ -366,15 +366,15 @@ test("one that is deleted before Ollama's model of it was recorded leaves none t
 test("what an unfinished cycle or generation goes on with is not deleted", async () => {
   const { study } = await withGeneration();
   const { store } = study;
-  store.recordProbe(1, "published", null, "test:g1");
+  store.generations.recordProbe(1, "published", null, "test:g1");
   const going = beginGeneration(study, 1);
   await expect(deleteGeneration(study, 1, never)).rejects.toThrow(/Finish it first: netwright tune/);
-  store.endGeneration(going, "failed", "");
+  store.generations.end(going, "failed", "");
   const cycle = store.beginCycle({ mode: "full", planned: 1, seed: 1, generation: 1 });
   await expect(deleteGeneration(study, 1, never)).rejects.toThrow(/Continue it first: netwright cycle --resume/);
   store.endCycle(cycle);
   await deleteGeneration(study, 1, never);
-  expect(store.generation(1).state).toBe("deleted");
+  expect(store.generations.get(1).state).toBe("deleted");
 });
 
 test("an answer that cannot be traced costs the probe that answer alone", async () => {

@@ -1,6 +1,7 @@
 /** Who holds a shared GPU when. No GPU is needed: the parts say that they are on one, and the order of what they are asked is what counts. */
 import { expect, test } from "vitest";
-import { freeGpu, prepareArchive, runCycle } from "../../src/engine/cycle.ts";
+import { prepareArchive, runCycle } from "../../src/engine/cycle.ts";
+import { freeGpu } from "../../src/engine/gpu.ts";
 import { parts } from "./parts.ts";
 import { never } from "./study.ts";
 

@@ -1,5 +1,5 @@
 /** The parts of a loop, scripted: a designer whose nets are all new, and a trainer that says yes to all of them. Both say where they run. */
-import type { Loop } from "../../src/engine/cycle.ts";
+import type { Loop } from "../../src/engine/loop.ts";
 import { addSeeds } from "../../src/engine/seeds.ts";
 import { MemoryFingerprints, openNoveltyIndex } from "../../src/novelty/index.ts";
 import { parseStudyConfig } from "../../src/study/config.ts";

@@ -243,7 +243,7 @@ describe("a study that is not far", () => {
     beginCycle(study.store, 2);
     addFailed(study.store, 1, "early_c1_01", { outcome: "syntax", message: "invalid syntax", line: 1, source: "x" });
     study.store.endCycle(1);
-    const generation = study.store.beginGeneration({
+    const generation = study.store.generations.begin({
       parent: 0,
       cycle: 1,
       accepted: 1,
@@ -258,7 +258,7 @@ describe("a study that is not far", () => {
         gradient: "all" as const,
       },
     });
-    study.store.endGeneration(generation, "failed", "the disk is full");
+    study.store.generations.end(generation, "failed", "the disk is full");
     beginCycle(study.store, 4);
     addNet(study, { cycle: 2, name: "early_c2_01", width: 8, accuracy: 0.5 });
     const { html, json } = written(study);

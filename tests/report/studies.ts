@@ -150,11 +150,17 @@ export function tellingStudy(): { study: Study; ids: Record<"seed" | "child" | "
     accumulation: 4,
     gradient: "answer" as const,
   };
-  const generation = store.beginGeneration({ parent: 0, cycle: 1, accepted: 1, base: "qwen2.5-coder-1.5b", settings });
-  store.recordTuning(generation, RUN);
+  const generation = store.generations.begin({
+    parent: 0,
+    cycle: 1,
+    accepted: 1,
+    base: "qwen2.5-coder-1.5b",
+    settings,
+  });
+  store.generations.recordTuning(generation, RUN);
   const probe = { parent: { questions: 8, valid: 4, newAndValid: 2 }, own: { questions: 8, valid: 7, newAndValid: 5 } };
-  store.recordProbe(generation, "published", probe, "telling:g1");
-  store.useGeneration(generation);
+  store.generations.recordProbe(generation, "published", probe, "telling:g1");
+  store.generations.use(generation);
 
   beginCycle(store, 5, generation);
   const grandchild = addNet(study, { cycle: 2, name: "telling_c2_01", parent: child, width: 16, accuracy: 0.52 });

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { exportLemur, importLemur, type NetToExport } from "../../src/store/lemur.ts";
-import type { Training } from "../../src/store/store.ts";
+import type { Training } from "../../src/store/rows.ts";
 import type { Protocol } from "../../src/study/types.ts";
 import { pythonForTests } from "../support/parts.ts";
 import { addValid, FAILURE, freshStore, PROTOCOL, scratch } from "./fixtures.ts";

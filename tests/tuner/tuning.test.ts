@@ -4,13 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { openLlama } from "../../src/designer/llama/parent.ts";
-import { createWithAdapter, listOllama, ollamaWeights, openOllama, unloadOllama } from "../../src/designer/ollama.ts";
+import { openOllama } from "../../src/designer/ollama/designer.ts";
+import { createWithAdapter, listOllama, ollamaWeights, unloadOllama } from "../../src/designer/ollama/models.ts";
 import { pythonPackage } from "../../src/engine/paths.ts";
 import type { Designer } from "../../src/study/ports.ts";
 import type { Prompt, Sampling } from "../../src/study/types.ts";
 import type { Example } from "../../src/tuner/corpus.ts";
 import { adapterFile, planLora, runLora, writeCorpus, writeRun } from "../../src/tuner/lora.ts";
-import { startOllama } from "../e2e/support/ollama.ts";
+import { startOllama } from "../support/ollama.ts";
 import { modelForTests, ollamaForTests, pythonForTests } from "../support/parts.ts";
 
 const python = pythonForTests() ?? "";
@@ -69,7 +70,7 @@ describe.skipIf(!python || !isSmall)("a LoRA run on the designer's own GGUF", ()
     "and so does Ollama, which frees its memory when it is asked to",
     { timeout: 300_000 },
     async () => {
-      const { host, close } = await startOllama(ollama ?? "", model, "base:tiny");
+      const { host, close } = await startOllama(ollama ?? "", model, "base:tiny", 1);
       try {
         await createWithAdapter(host, "study:g1", "base:tiny", adapterFile(folder), quiet, never);
         expect((await listOllama(host, never)).map(({ name }) => name).sort()).toEqual(["base:tiny", "study:g1"]);
@@ -83,7 +84,7 @@ describe.skipIf(!python || !isSmall)("a LoRA run on the designer's own GGUF", ()
         // Ollama's own file is the model, byte for byte: what is tuned is what designs.
         expect(statSync(await ollamaWeights(host, "base:tiny", never)).size).toBe(statSync(model).size);
       } finally {
-        close();
+        await close();
       }
     },
   );

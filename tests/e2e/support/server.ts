@@ -1,12 +1,12 @@
 /** One editor with a profile of its own and the packed extension installed, and the browser that shows it. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { type Browser, chromium } from "playwright-core";
+import { freePort } from "../../support/ports.ts";
 import { CHROMIUM_ARGUMENTS } from "../../webview/page.ts";
 import { writesLogs } from "./code-server.ts";
 import { Workbench } from "./workbench.ts";
@@ -175,13 +175,4 @@ async function answers(url: string): Promise<boolean> {
     (response) => response.ok,
     () => false,
   );
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }

@@ -223,7 +223,7 @@ export class Workbench {
 }
 
 /** A command that every window has, and no question is like. */
-const ALWAYS = "Preferences: Color Theme";
+const ALWAYS = "Help: About";
 
 export class Palette {
   readonly #page: Page;
