@@ -36,7 +36,7 @@ export async function startLoop(
   };
   try {
     const { config, store } = study;
-    const generation = store.generations.designing();
+    const generation = store.designingGeneration();
     addSeeds(store);
     const index = openNoveltyIndex(store.fingerprints);
     store.transaction(() => {

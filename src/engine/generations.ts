@@ -244,7 +244,7 @@ export async function fineTune(
         emit({ type: "note", message });
       }
       await prepared.unload(signal);
-      for (const one of new Set([parent, store.generations.designing()])) await unload(study, one, signal);
+      for (const one of new Set([parent, store.designingGeneration()])) await unload(study, one, signal);
       const lora = { python: prepared.python, packageDir: pythonPackage, folder };
       const account = await runLora(lora, (p) => emit({ type: "tuning", generation, ...p }), signal);
       store.generations.recordTuning(generation, account);

@@ -288,7 +288,7 @@ export class EngineHost {
   }
 
   async #loop(needDesigner: boolean, signal: AbortSignal): Promise<RunningLoop> {
-    const config = JSON.stringify([this.#config, this.#study.store.generations.designing()]);
+    const config = JSON.stringify([this.#config, this.#study.store.designingGeneration()]);
     clearTimeout(this.#cooling);
     if (this.#warm && (this.#warm.config !== config || (needDesigner && !this.#warm.loop.designer))) await this.#cool();
     if (!this.#warm) {

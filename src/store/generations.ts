@@ -54,12 +54,6 @@ export class Generations {
     return this.#db.get<{ generation: number }>(sql)?.generation ?? 0;
   }
 
-  /** The generation of the cycle that is to go on, or of the next: one that was interrupted ends with the designer that began it. */
-  designing(): number {
-    const sql = "SELECT generation FROM cycles WHERE ended IS NULL ORDER BY id DESC LIMIT 1";
-    return this.#db.get<{ generation: number }>(sql)?.generation ?? this.current();
-  }
-
   /** All generations but 0, in order. */
   list(): Generation[] {
     const current = this.current();

@@ -107,6 +107,11 @@ export class StudyStore {
     return this.#db.get<OpenCycle>(sql) ?? null;
   }
 
+  /** The generation of the cycle that is to go on, or of the next: one that was interrupted ends with the designer that began it. */
+  designingGeneration(): number {
+    return this.openCycle()?.generation ?? this.generations.current();
+  }
+
   endCycle(cycle: number): void {
     this.#db.one("UPDATE cycles SET ended = ? WHERE id = ? AND ended IS NULL", now(), cycle);
   }
