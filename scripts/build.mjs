@@ -9,46 +9,62 @@ import { buildWebviews } from "../webview/build.mjs";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const PROGRAMS = {
-  extension: "src/extension.ts",
   cli: "src/cli.ts",
   engine: "src/engine.ts",
   llama: "src/designer/llama/child.ts",
 };
 
-const OPTIONS = {
+const SHARED = {
   absWorkingDir: root,
   bundle: true,
   platform: "node",
-  format: "esm",
   target: "node22",
-  // The editor brings the one; the other loads its binaries from its own folder.
-  external: ["vscode", "node-llama-cpp"],
+  logLevel: "warning",
+};
+
+const OPTIONS = {
+  ...SHARED,
+  format: "esm",
+  // It loads its binaries from its own folder.
+  external: ["node-llama-cpp"],
   // Bundled CommonJS packages call require, which a module does not have.
   banner: {
     js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
   },
-  logLevel: "warning",
 };
 
-/** Builds into `outdir`. `minify`: for release, without source maps. Returns esbuild's accounts (metafiles) of the programs and of the webviews. */
+/**
+ * The extension is CommonJS: the editor loads that at once, and a module in turns with all else that starts, through a thread of its own.
+ * What is imported where it is used is not run before.
+ */
+const EXTENSION = {
+  ...SHARED,
+  format: "cjs",
+  define: { "import.meta.url": "__url" },
+  banner: { js: 'const __url = require("node:url").pathToFileURL(__filename).href;' },
+  plugins: [{ name: "one-vscode", setup: importEditorOnce }],
+};
+
+/** The editor's API has hundreds of names, and CommonJS copies them for every file that imports it: all share one copy. */
+function importEditorOnce({ onResolve, onLoad }) {
+  onResolve({ filter: /^vscode$/ }, ({ namespace }) =>
+    namespace === "one-vscode" ? { external: true } : { path: "vscode", namespace: "one-vscode" },
+  );
+  onLoad({ filter: /.*/, namespace: "one-vscode" }, () => ({ contents: 'export * from "vscode";' }));
+}
+
+/** Builds into `outdir`. `minify`: for release, without source maps. Returns esbuild's accounts (metafiles) of the programs, the extension and the webviews. */
 export async function buildAll({ minify, outdir }) {
   mkdirSync(outdir, { recursive: true });
-  const [{ metafile: programs }, webviews] = await Promise.all([
-    build({
-      ...OPTIONS,
-      entryPoints: PROGRAMS,
-      outdir,
-      minify,
-      // Names in logs stay readable.
-      keepNames: minify,
-      sourcemap: !minify,
-      legalComments: "none",
-      metafile: true,
-    }),
+  const release = { minify, sourcemap: !minify, legalComments: "none", metafile: true };
+  const [{ metafile: programs }, { metafile: extension }, webviews] = await Promise.all([
+    // Names in logs stay readable.
+    build({ ...OPTIONS, ...release, entryPoints: PROGRAMS, outdir, keepNames: minify }),
+    build({ ...EXTENSION, ...release, entryPoints: ["src/extension.ts"], outfile: join(outdir, "extension.cjs") }),
     buildWebviews({ minify, outdir }),
     writeSchema(outdir),
   ]);
-  return { programs, webviews };
+  return { programs, extension, webviews };
 }
 
 /** The schema comes out of the source that reads the file: that source is bundled, and run here, on whatever Node builds this. */

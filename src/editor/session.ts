@@ -2,7 +2,7 @@
 import * as vscode from "vscode";
 import type { Blocked } from "../../webview/shared/contract.ts";
 import type { Model } from "../../webview/shared/model.ts";
-import { EngineClient } from "../engine/client.ts";
+import type { EngineClient } from "../engine/client.ts";
 import {
   type Call,
   type Changes,
@@ -20,6 +20,9 @@ import type { Studies } from "./studies.ts";
 /** An engine that ends again and again has a reason that the user must see. */
 const RECONNECTS = 3;
 const RECONNECT_WINDOW_MILLISECONDS = 60_000;
+
+/** Loaded by the first study: most of the extension's code is what talks with the engine. */
+const engines = async () => (await import("../engine/client.ts")).EngineClient;
 
 export class Session implements vscode.Disposable {
   readonly #studies: Studies;
@@ -84,7 +87,9 @@ export class Session implements vscode.Disposable {
   async attach(): Promise<void> {
     const dir = this.#studies.current;
     if (this.#client || this.#opening || !dir || this.#studies.blocked) return;
-    const client = await EngineClient.connect(dir).catch(() => null);
+    const client = await engines()
+      .then((engine) => engine.connect(dir))
+      .catch(() => null);
     if (client) {
       client.close();
       await this.show();
@@ -152,7 +157,7 @@ export class Session implements vscode.Disposable {
     }
     this.#dir = dir;
     try {
-      const client = await EngineClient.open(
+      const client = await (await engines()).open(
         { dir, program: this.#program, env: childEnvironment(vscode.workspace) },
         this.#disposed.signal,
       );

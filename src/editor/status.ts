@@ -28,7 +28,6 @@ export class Status implements vscode.Disposable {
       vscode.window.tabGroups.onDidChangeTabs(() => this.#update()),
       vscode.window.tabGroups.onDidChangeTabGroups(() => this.#update()),
     ];
-    this.#update();
   }
 
   dispose(): void {

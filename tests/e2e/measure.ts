@@ -2,7 +2,7 @@
  * What the extension costs in a real editor, with 10,000 candidates in the study: `node tests/e2e/measure.ts`. Prints figures; no test
  * depends on them. Linux alone: memory is read from /proc.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fillRecord } from "./support/record.ts";
 import { EditorServer, enginePid } from "./support/server.ts";
@@ -18,10 +18,29 @@ const parts = await editorParts();
 if (!parts) throw new Error("Measuring needs an editor and a browser.");
 const server = await EditorServer.start(parts);
 try {
+  await activationByCommand();
   await memoryAndStart("nothing recorded", 0);
   await memoryAndStart(`${CANDIDATES} candidates`, CANDIDATES);
 } finally {
   await server.close();
+}
+
+/** In a window that has long started and has no study: nothing else starts beside it. */
+async function activationByCommand(): Promise<void> {
+  const work = join(server.home, "work", "empty");
+  mkdirSync(work, { recursive: true });
+  const opened = await server.open(work);
+  const activations: number[] = [];
+  for (let n = 0; n < WINDOWS; n++) {
+    await opened.page.reload({ waitUntil: "commit" });
+    await opened.page.locator(".monaco-workbench .statusbar").waitFor();
+    await opened.page.waitForTimeout(8_000);
+    await opened.palette.run("Netwright: Show Log");
+    await opened.page.waitForTimeout(1_000);
+    activations.push(await activation(opened));
+  }
+  print("no study", "activation by a command, median", `${median(activations)} ms (${activations.join(", ")})`);
+  await opened.close();
 }
 
 async function memoryAndStart(what: string, count: number): Promise<void> {
@@ -49,7 +68,7 @@ async function memoryAndStart(what: string, count: number): Promise<void> {
   await opened.page.waitForTimeout(15_000);
   const [host] = extensionHosts();
   const engine = enginePid(study);
-  print(what, "activation, median", `${median(activations)} ms`);
+  print(what, "activation beside all that starts, median", `${median(activations)} ms (${activations.join(", ")})`);
   print(what, "window opened to the workbench, median", `${Math.round(median(workbenches))} ms`);
   print(what, "window opened to the first row, median", `${Math.round(median(starts))} ms`);
   print(what, "memory of the extension host", `${host ? residentMegabytes(host) : "?"} MB`);
