@@ -56,11 +56,11 @@ function importEditorOnce({ onResolve, onLoad }) {
 /** Builds into `outdir`. `minify`: for release, without source maps. Returns esbuild's accounts (metafiles) of the programs, the extension and the webviews. */
 export async function buildAll({ minify, outdir }) {
   mkdirSync(outdir, { recursive: true });
-  const release = { minify, sourcemap: !minify, legalComments: "none", metafile: true };
+  // Names in logs stay readable.
+  const output = { minify, keepNames: minify, sourcemap: !minify, legalComments: "none", metafile: true };
   const [{ metafile: programs }, { metafile: extension }, webviews] = await Promise.all([
-    // Names in logs stay readable.
-    build({ ...OPTIONS, ...release, entryPoints: PROGRAMS, outdir, keepNames: minify }),
-    build({ ...EXTENSION, ...release, entryPoints: ["src/extension.ts"], outfile: join(outdir, "extension.cjs") }),
+    build({ ...OPTIONS, ...output, entryPoints: PROGRAMS, outdir }),
+    build({ ...EXTENSION, ...output, entryPoints: ["src/extension.ts"], outfile: join(outdir, "extension.cjs") }),
     buildWebviews({ minify, outdir }),
     writeSchema(outdir),
   ]);
